@@ -39,7 +39,8 @@ words!(BounceKind { Hard = "hard", Soft = "soft", Policy = "policy", Complaint =
 pub struct Bounce {
     /// Which one: the attempt that its headers name.
     pub attempt: AttemptId,
-    /// The digest of the address it went to ([`super::email::address_digest`]): what came back says nothing of another one.
+    /// The digest of the address it went to, as it is written or in small letters ([`super::email::is_digest_of`]): what came back
+    /// says nothing of another one.
     pub address_digest: String,
     /// What it says.
     pub kind: BounceKind,

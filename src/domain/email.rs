@@ -42,6 +42,16 @@ pub fn address_digest(address: &Secret) -> String {
     digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// [`address_digest`] of the address in small letters, which is how whoever reports of a mail may write it.
+pub fn folded_address_digest(address: &Secret) -> String {
+    address_digest(&Secret::from(address.expose().to_lowercase()))
+}
+
+/// Whether a digest is of this address, as it is written or in small letters.
+pub fn is_digest_of(digest: &str, address: &Secret) -> bool {
+    digest == address_digest(address) || digest == folded_address_digest(address)
+}
+
 /// An address in its one form.
 ///
 /// # Errors

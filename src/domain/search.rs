@@ -124,8 +124,8 @@ const PLAIN_FORMS: [(char, &str); 9] = [
     ('ŧ', "t"),
 ];
 
-/// The text as words are compared.
-fn folded(text: &str) -> String {
+/// The text as words are compared: without case, accents, width and ligatures.
+pub fn folded(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }

@@ -221,9 +221,9 @@ pub struct AuthConfig {
     pub audience: Option<String>,
     /// Required in `iss` when given.
     pub issuer: Option<String>,
-    /// Signs the links of messages: those that unsubscribe, and those by which a person answers an alert; and the tokens with
-    /// which phones say that a push arrived. Fallback writes them and socket reads them; without it there are none, and
-    /// without `http.public_url` no links. At least 32 bytes.
+    /// Signs the links of messages: those that unsubscribe, and those by which a person answers an alert; the tokens with
+    /// which phones say that a push arrived; and the return paths of mails. Fallback writes them and socket
+    /// reads them; without it there are none, and without `http.public_url` no links. At least 32 bytes.
     #[serde(with = "maybe_secret")]
     pub unsubscribe_secret: Option<Secret>,
     /// The tenant of tokens that name none.

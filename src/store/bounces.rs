@@ -16,7 +16,7 @@ use crate::domain::{
     AlertId, AttemptId, Channel, Secret, Tenant, Timestamp, UserId, UserKey,
     audit::{AuditAction, user_object},
     bounce::{Bounce, BounceKind, SoftBounces},
-    email::address_digest,
+    email::is_digest_of,
 };
 
 /// How the reason of an attempt begins whose mail came back.
@@ -279,7 +279,7 @@ async fn address_of(
     .await?;
     let Some(row) = row else { return Ok(None) };
     let address = Secret::from(text(&row, "address")?);
-    if address_digest(&address) != bounce.address_digest || maybe_text(&row, "refused_because")?.is_some() {
+    if !is_digest_of(&bounce.address_digest, &address) || maybe_text(&row, "refused_because")?.is_some() {
         return Ok(None);
     }
     let count = u32::try_from(int(&row, "soft_bounces")?).unwrap_or(u32::MAX);

@@ -25,6 +25,7 @@ pub mod preferences;
 pub mod problem;
 pub mod push_receipt;
 pub mod reply_ticket;
+pub mod return_ticket;
 pub mod sayings;
 pub mod schema;
 mod signed_token;

@@ -34,7 +34,8 @@ pub use client_scheme::ClientScheme;
 pub use failure::{Failure, FailureKind, RETRY_AFTER_S};
 pub use host::{AllowedHosts, Host, only_for_hosts};
 pub use listener::{
-    ConnectionPlace, GivenBack, LateBody, Listening, Patience, Shutdown, Taken, serve, take_over,
+    ConnectionPlace, GivenBack, LateBody, Listening, NoPlace, Patience, Place, Places, Share, Shutdown,
+    Standing as ConnectionStanding, Taken, serve, take_over,
 };
 pub use openapi::{merged as merged_openapi, routes as openapi};
 pub use path::{Name, NameInPath, Path, name};

@@ -6,6 +6,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use watchbell::{domain::Secret, wire::mail_ticket::MailTicket};
 use watchbell_tests::{
     fleet::{Engine, Fleet},
     ports,
@@ -35,6 +40,7 @@ async fn a_mail_is_replied_to_and_comes_back() -> anyhow::Result<()> {
     let mut fleet = Fleet::start_configured(Engine::Services, policy, &env).await?;
     fleet.furnish("ana").await?;
     acknowledges_by_a_reply(&fleet, &listen).await?;
+    forgeries_end_no_address(&fleet, &listen).await?;
     fleet.forget_arrivals().await?;
     ends_its_address_until_an_operator_lifts_it(&fleet, &listen).await?;
     is_told_by_providers(&mut fleet).await
@@ -123,6 +129,45 @@ async fn acknowledges_by_a_reply(fleet: &Fleet, mx: &str) -> anyhow::Result<()> 
         assert_eq!(counted, expected, "{outcome}");
     }
     Ok(())
+}
+
+/// Who knows the address and the `Message-ID` of a mail, which anybody does who was sent a reply to it, knows no return path.
+async fn forgeries_end_no_address(fleet: &Fleet, mx: &str) -> anyhow::Result<()> {
+    let mail = fleet.arrivals("ana").await?.pop().context("the mail")?;
+    let id = mail["headers"]["message-id"].as_str().unwrap_or_default().trim_matches(['<', '>']);
+    let attempt = id.split_once('@').context("a message id")?.0.parse()?;
+    let made_up = MailTicket::of(attempt, &Secret::from("ana@watchbell.test")).to_string();
+    let signed = mail["headers"]["x-watchbell-attempt"].as_str().unwrap_or_default();
+    assert!(signed.starts_with("b-") && signed != made_up, "{mail}");
+    let status =
+        "Content-Type: message/delivery-status\r\n\r\nX: y\r\n\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+            .to_owned();
+    let complaint = format!(
+        "Content-Type: multipart/report; boundary=e\r\n\r\n--e\r\nContent-Type: message/feedback-report\r\n\r\n\
+         Feedback-Type: abuse\r\n\r\n--e\r\nContent-Type: text/rfc822-headers\r\n\r\n\
+         X-Watchbell-Attempt: {made_up}\r\n\r\n--e--\r\n"
+    );
+    for (why, to, message, taken) in [
+        ("a status to a made-up return path", made_up.as_str(), &status, false),
+        ("a complaint about a made-up ticket", "complaints", &complaint, true),
+        ("a status to nobody's path", "complaints", &status, true),
+    ] {
+        let said = hand_over(mx, &format!("{to}@bounces.watchbell.test"), message).await?;
+        assert_eq!(said.contains("250 2.0.0 Taken"), taken, "{why}: {said}");
+        let explained = fleet.producer(Method::GET, "/v1/users/ana/explain", None).await?.1.to_string();
+        assert!(!explained.contains("address_refused"), "{why}: {explained}");
+    }
+    Ok(())
+}
+
+/// Brings a mail of nobody's, and gives all that was said.
+async fn hand_over(mx: &str, to: &str, message: &str) -> anyhow::Result<String> {
+    let mut client = TcpStream::connect(mx).await?;
+    let said = format!("EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<{to}>\r\nDATA\r\n{message}\r\n.\r\nQUIT\r\n");
+    client.write_all(said.as_bytes()).await?;
+    let mut heard = String::new();
+    client.read_to_string(&mut heard).await?;
+    Ok(heard)
 }
 
 async fn ends_its_address_until_an_operator_lifts_it(fleet: &Fleet, listen: &str) -> anyhow::Result<()> {

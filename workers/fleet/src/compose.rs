@@ -463,6 +463,7 @@ impl Process {
         let links = MessageLinks::new(&self.config.shared);
         let parts = IncomingMailParts {
             domain: domain.clone(),
+            returns: links.returns.clone(),
             replies: email.reply_acknowledges.then(|| links.replies.clone()),
             broker,
             store,

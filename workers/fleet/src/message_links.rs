@@ -1,11 +1,11 @@
-//! What reads the links of mails and pushes, the addresses for replies and the receipt tokens of pushes, which one secret signs for
-//! one purpose each.
+//! What reads the links of mails and pushes, the return paths of mails and their addresses for replies, and the receipt tokens of
+//! pushes, which one secret signs for one purpose each.
 
 use watchbell::{
     runtime::{Config, Current},
     wire::{
         answer_link::AnswerLinks, push_receipt::PushReceipts, reply_ticket::ReplyTickets,
-        unsubscribe::Unsubscribe,
+        return_ticket::ReturnTickets, unsubscribe::Unsubscribe,
     },
 };
 
@@ -18,6 +18,8 @@ pub(crate) struct MessageLinks {
     pub(crate) answers: Current<Option<AnswerLinks>>,
     /// Of addresses that replies to mails go to.
     pub(crate) replies: Current<Option<ReplyTickets>>,
+    /// Of return paths of mails.
+    pub(crate) returns: Current<Option<ReturnTickets>>,
     /// Of what devices say with that they have a push.
     pub(crate) receipts: Current<Option<PushReceipts>>,
 }
@@ -29,6 +31,7 @@ impl MessageLinks {
             unsubscribe: Current::new(secret.map(Unsubscribe::new)),
             answers: Current::new(secret.map(AnswerLinks::new)),
             replies: Current::new(secret.map(ReplyTickets::new)),
+            returns: Current::new(secret.map(ReturnTickets::new)),
             receipts: Current::new(secret.map(PushReceipts::new)),
         }
     }
@@ -39,6 +42,7 @@ impl MessageLinks {
         self.unsubscribe.replace(secret.map(Unsubscribe::new));
         self.answers.replace(secret.map(AnswerLinks::new));
         self.replies.replace(secret.map(ReplyTickets::new));
+        self.returns.replace(secret.map(ReturnTickets::new));
         self.receipts.replace(secret.map(PushReceipts::new));
     }
 }

@@ -40,7 +40,7 @@ pub(super) enum Due {
 
 /// Whether a connection may be closed for the sake of another, and before whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub enum Standing {
     /// Nothing is asked on it, since then.
     Idle(Instant),
     /// In the middle of a request, and we wait for the peer, since then.

@@ -27,10 +27,10 @@ mod settings;
 mod stream;
 mod take_over;
 
-pub use course::Patience;
+pub use course::{Patience, Standing};
 pub(super) use host::host_of;
-pub use places::{ConnectionPlace, GivenBack};
+pub use places::{ConnectionPlace, GivenBack, NoPlace, Place, Places};
 pub use serve::serve;
-pub use settings::{Listening, Shutdown};
+pub use settings::{Listening, Share, Shutdown};
 pub use stream::LateBody;
 pub use take_over::{Taken, take_over};

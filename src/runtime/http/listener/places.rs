@@ -24,7 +24,7 @@ use crate::runtime::http::AddressPrefix;
 
 /// The places of one listener.
 #[derive(Debug)]
-pub(super) struct Places {
+pub struct Places {
     places_max: usize,
     begin: Instant,
     taken: Mutex<Taken>,
@@ -60,7 +60,7 @@ struct Seat {
 
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NoPlace {
+pub enum NoPlace {
     /// We are at work on all that there are.
     AllAreBusy,
     /// We are at work on all that this peer may have.
@@ -94,7 +94,8 @@ fn first_to_go<K>(members: impl Iterator<Item = (K, Rank)>) -> Option<K> {
 }
 
 impl Places {
-    pub(super) fn new(places_max: usize) -> Arc<Self> {
+    /// This many, all of them free.
+    pub fn new(places_max: usize) -> Arc<Self> {
         Arc::new(Self {
             places_max,
             begin: Instant::now(),
@@ -105,7 +106,10 @@ impl Places {
     }
 
     /// A place for one more connection, for which another may have to go.
-    pub(super) fn enter(self: &Arc<Self>, share: Option<Share>) -> Result<Place, NoPlace> {
+    ///
+    /// # Errors
+    /// [`NoPlace`]: we are at work on each that may have gone.
+    pub fn enter(self: &Arc<Self>, share: Option<Share>) -> Result<Place, NoPlace> {
         let mut taken = self.lock();
         if let Some(share) = share {
             taken.make_room_in(share)?;
@@ -208,7 +212,7 @@ impl Taken {
 
 /// The place of one connection, for as long as it is held.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Place {
     places: Arc<Places>,
     id: u64,
     seat: Arc<Seat>,
@@ -228,7 +232,7 @@ impl Place {
     }
 
     /// Says what the connection is doing.
-    pub(super) fn stands(&self, standing: Standing) {
+    pub fn stands(&self, standing: Standing) {
         let rank = Rank::of(standing, self.places.begin);
         self.seat.rank.store(rank.0, Ordering::SeqCst);
         if rank != Rank::NEVER && self.places.is_waited_for.load(Ordering::SeqCst) {
@@ -237,7 +241,7 @@ impl Place {
     }
 
     /// Whether the connection has to go; its task is woken when it has.
-    pub(super) fn has_to_go(&self, task: &Waker) -> bool {
+    pub fn has_to_go(&self, task: &Waker) -> bool {
         self.seat.connection.register(task);
         self.seat.has_to_go.load(Ordering::Acquire)
     }

@@ -102,9 +102,11 @@ impl Default for Listening {
 
 /// How many connections are counted together, and how many they may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Share {
-    pub(super) prefix: AddressPrefix,
-    pub(super) max: usize,
+pub struct Share {
+    /// Whose they are.
+    pub prefix: AddressPrefix,
+    /// How many they may be.
+    pub max: usize,
 }
 
 /// How the listener is told to end.

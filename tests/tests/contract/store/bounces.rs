@@ -25,6 +25,7 @@ on_both_engines!(
     a_refusal_is_lifted_by_an_operator,
     whoever_told_of_it_is_in_the_audit_log,
     a_mail_is_known_by_its_attempt,
+    an_address_in_small_letters_is_the_same,
 );
 
 const ADDRESS: &str = "ana@example.com";
@@ -84,6 +85,21 @@ async fn a_mailbox_that_is_not_there_gets_no_more_mail(
     assert_eq!(told_by_another, BounceRecorded::Nothing, "another tenant's mail account");
     let unknown = bounce(AttemptId::from_u128(99), BounceKind::Hard);
     assert_eq!(store.record_bounce(&unknown, None, at(62)).await?, BounceRecorded::Nothing);
+    Ok(())
+}
+
+/// Providers change the letters of the addresses that they tell of.
+async fn an_address_in_small_letters_is_the_same(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    with_address(store, "Ana@example.com").await?;
+    let of_another = Bounce {
+        address_digest: address_digest(&Secret::from("anna@example.com")),
+        ..bounce(mailed(store, 1).await?, BounceKind::Hard)
+    };
+    assert_eq!(store.record_bounce(&of_another, None, at(60)).await?, BounceRecorded::Counted);
+    let in_small_letters = bounce(mailed(store, 2).await?, BounceKind::Hard);
+    assert_eq!(store.record_bounce(&in_small_letters, None, at(61)).await?, BounceRecorded::Suppressed);
     Ok(())
 }
 

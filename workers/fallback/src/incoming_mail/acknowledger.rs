@@ -25,6 +25,7 @@ use watchbell::{
 };
 
 use super::{
+    incoming_message::IncomingMessage,
     reply::{Reply, is_same_mailbox, reply_of},
     taken_in::TakenIn,
 };
@@ -92,12 +93,12 @@ impl ReplyAcknowledger {
         Option::as_ref(&self.tickets.get())?.read(local_part)
     }
 
-    /// Acknowledges what the replied mails were about, if a person replied; `is_from_nobody`: the return path is empty.
+    /// Acknowledges what the replied mails were about, if a person replied; `is_from_nobody`: the return path is nobody's.
     pub(super) async fn take_in(
         &self,
         tickets: &[MailTicket],
         is_from_nobody: bool,
-        message: &[u8],
+        message: &IncomingMessage,
     ) -> TakenIn {
         if tickets.is_empty() {
             return TakenIn::Done;

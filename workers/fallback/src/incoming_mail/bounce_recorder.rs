@@ -4,54 +4,81 @@
 use tracing::{info, warn};
 use watchbell::{
     domain::{BounceKind, bounce::Bounce},
-    runtime::Clock,
+    runtime::{Clock, Current},
     store::{BounceRecorded, Store, StoreError},
-    wire::mail_ticket::MailTicket,
+    wire::{mail_ticket::MailTicket, return_ticket::ReturnTickets},
 };
 
 use super::{
-    report::{Report, report_of},
+    report::{Outcome, Report, report_of},
     taken_in::TakenIn,
 };
 
 /// Where reports go.
 pub(super) struct BounceRecorder {
+    tickets: Current<Option<ReturnTickets>>,
     store: Store,
     clock: Clock,
 }
 
 impl BounceRecorder {
-    pub(super) fn new(store: Store, clock: Clock) -> Self {
-        Self { store, clock }
+    pub(super) fn new(tickets: Current<Option<ReturnTickets>>, store: Store, clock: Clock) -> Self {
+        Self { tickets, store, clock }
+    }
+
+    /// The mail that comes back to this address, if we signed it.
+    pub(super) fn ticket_in(&self, local_part: &str) -> Option<MailTicket> {
+        Option::as_ref(&self.tickets.get())?.read(local_part)
     }
 
     /// Records what a mail to these return paths says.
     pub(super) async fn take_in(&self, tickets: &[MailTicket], message: &[u8]) -> TakenIn {
-        let report = report_of(message);
-        let told = match &report {
-            Report::CameBack { kind, reason } => Some((*kind, reason.clone())),
-            Report::Complaint { reason, .. } => Some((BounceKind::Complaint, reason.clone())),
-            Report::Delayed | Report::None => None,
-        };
-        let Some((kind, reason)) = told else {
-            count(if report == Report::Delayed { "delayed" } else { "no_report" });
-            return TakenIn::Done;
-        };
-        let named = match report {
-            Report::Complaint { about, .. } => about,
-            _ => None,
-        };
-        let tickets = if tickets.is_empty() { named.as_slice() } else { tickets };
-        for MailTicket { attempt, address_digest } in tickets.iter().cloned() {
-            let bounce = Bounce { attempt, address_digest, kind, reason: reason.clone() };
-            match record(&self.store, &bounce, &self.clock).await {
-                Ok(()) => {}
-                Err(error) if error.is_unavailable() => return TakenIn::Later,
-                Err(error) => warn!(%error, %attempt, "A mail that came back could not be recorded"),
+        match report_of(message) {
+            Report::Status(status) => {
+                for ticket in tickets {
+                    let taken_in = match status.of(&ticket.address_digest) {
+                        Outcome::CameBack { kind, reason } => self.record(ticket, *kind, reason).await,
+                        Outcome::Delayed => passed_over("delayed"),
+                        Outcome::Fine => passed_over("no_report"),
+                    };
+                    if taken_in == TakenIn::Later {
+                        return TakenIn::Later;
+                    }
+                }
+                if tickets.is_empty() { passed_over("no_report") } else { TakenIn::Done }
+            }
+            Report::Complaint { about, reason } => {
+                // What the report encloses counts only where it came to no return path, and only with our signature.
+                let named: Vec<_> = about.and_then(|about| self.ticket_in(&about)).into_iter().collect();
+                let tickets = if tickets.is_empty() { named.as_slice() } else { tickets };
+                for ticket in tickets {
+                    if self.record(ticket, BounceKind::Complaint, &reason).await == TakenIn::Later {
+                        return TakenIn::Later;
+                    }
+                }
+                if tickets.is_empty() { passed_over("unknown") } else { TakenIn::Done }
+            }
+            Report::None => passed_over("no_report"),
+        }
+    }
+
+    async fn record(&self, ticket: &MailTicket, kind: BounceKind, reason: &str) -> TakenIn {
+        let MailTicket { attempt, address_digest } = ticket.clone();
+        let bounce = Bounce { attempt, address_digest, kind, reason: reason.to_owned() };
+        match record(&self.store, &bounce, &self.clock).await {
+            Ok(()) => TakenIn::Done,
+            Err(error) if error.is_unavailable() => TakenIn::Later,
+            Err(error) => {
+                warn!(%error, %attempt, "A mail that came back could not be recorded");
+                TakenIn::Done
             }
         }
-        TakenIn::Done
     }
+}
+
+fn passed_over(why: &'static str) -> TakenIn {
+    count(why);
+    TakenIn::Done
 }
 
 /// Records what came back, counts it, and tells the operator of what only they can correct.

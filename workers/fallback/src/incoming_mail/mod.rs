@@ -8,42 +8,53 @@
 //! What holds here:
 //! - Nothing is relayed, kept or answered by mail. What is no report and no reply of a person is taken and forgotten.
 //! - A report or a reply is taken once it is in the store; until then its sender is asked to come again, so none is lost.
-//! - Conversations, lines, messages and waits are bounded.
+//! - Conversations, lines, messages and waits are bounded, and so are the conversations of one address. Nobody is turned away
+//!   while another one has shown no address of ours: the one that is waited for longest has to go.
 //!
 //! | file | what it is |
 //! |---|---|
 //! | `conversation.rs` | SMTP with one client |
+//! | `incoming_message.rs` | a mail, from the bytes between `DATA` and the final dot: pure |
 //! | `report.rs` | what a mail says of the one that came back: pure |
 //! | `bounce_recorder.rs` | from a report to the store |
 //! | `reply.rs` | whether a person wrote a reply, and who: pure |
+//! | `automatic.rs` | whether a program wrote a reply: pure |
 //! | `acknowledger.rs` | from a reply to the store |
 //! | `taken_in.rs` | what became of a mail |
 
 mod acknowledger;
+mod automatic;
 mod bounce_recorder;
 mod conversation;
+mod incoming_message;
 mod reply;
 mod report;
 mod taken_in;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
+use tokio::{net::TcpListener, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 use watchbell::{
     broker::{Announcer, SharedBroker},
-    runtime::{Clock, Current, cannot_listen::remedy_of},
+    runtime::{
+        Clock, Current,
+        cannot_listen::remedy_of,
+        http::{AddressPrefix, Places, Share, ShareBounds},
+    },
     store::Store,
-    wire::reply_ticket::ReplyTickets,
+    wire::{reply_ticket::ReplyTickets, return_ticket::ReturnTickets},
 };
 
 use acknowledger::ReplyAcknowledger;
 use bounce_recorder::BounceRecorder;
 use conversation::IncomingMail;
 
-/// Conversations at once. Servers that meet more come again.
+/// Conversations at once.
 const CONVERSATIONS_MAX: usize = 64;
+/// How many of them one address may have; a private one may be a balancer's, which everybody's mails come from.
+const SHARE: ShareBounds = ShareBounds { public_max: 8, private_max: 48 };
 /// Between attempts to accept when the system has no room.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long the broker may take to confirm the live message of a receipt, which is a hint.
@@ -53,6 +64,8 @@ const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
 pub struct IncomingMailParts {
     /// The domain of return paths and of addresses for replies.
     pub domain: String,
+    /// Reads return paths.
+    pub returns: Current<Option<ReturnTickets>>,
     /// Reads the addresses of replies. `None`: mails have none, and replies to them are not taken.
     pub replies: Option<Current<Option<ReplyTickets>>>,
     /// Tells sessions of what was acknowledged.
@@ -75,7 +88,7 @@ impl IncomingMailServer {
     /// # Errors
     /// The address cannot be bound.
     pub async fn bind(listen: SocketAddr, parts: IncomingMailParts) -> anyhow::Result<Self> {
-        let IncomingMailParts { domain, replies, broker, store, clock } = parts;
+        let IncomingMailParts { domain, returns, replies, broker, store, clock } = parts;
         let listener = TcpListener::bind(listen).await.map_err(|error| {
             let remedy = remedy_of(error.kind(), "email.bounce_listen");
             anyhow::Error::new(error)
@@ -85,7 +98,7 @@ impl IncomingMailServer {
         let announcer = Announcer { broker, deadline: PUBLISH_DEADLINE };
         let incoming = IncomingMail {
             domain: domain.to_ascii_lowercase(),
-            bounces: BounceRecorder::new(store.clone(), clock.clone()),
+            bounces: BounceRecorder::new(returns, store.clone(), clock.clone()),
             replies: replies.map(|tickets| ReplyAcknowledger::new(tickets, store, announcer, clock)),
         };
         Ok(Self { listener, incoming: Arc::new(incoming) })
@@ -93,27 +106,33 @@ impl IncomingMailServer {
 
     /// Takes mails until `shutdown`; conversations that have begun are told to come again.
     pub async fn run(self, shutdown: CancellationToken) {
-        let (places, conversations) = (Arc::new(Semaphore::new(CONVERSATIONS_MAX)), TaskTracker::new());
+        let (places, conversations) = (Places::new(CONVERSATIONS_MAX), TaskTracker::new());
         loop {
             let accepted = tokio::select! {
                 () = shutdown.cancelled() => break,
                 accepted = self.listener.accept() => accepted,
             };
-            let Ok((stream, _)) = accepted else {
+            let Ok((stream, peer)) = accepted else {
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             };
-            let Ok(place) = places.clone().try_acquire_owned() else {
-                // Closed at once: to wait in line would hold a socket of ours for whoever never speaks.
-                continue;
+            let prefix = AddressPrefix::of(peer.ip());
+            let share = SHARE.of(peer.ip()).map(|max| Share { prefix, max });
+            let place = match places.enter(share) {
+                Ok(place) => place,
+                Err(no_place) => {
+                    conversation::turn_away(&stream, no_place);
+                    continue;
+                }
             };
             let (incoming, shutdown) = (self.incoming.clone(), shutdown.clone());
-            conversations.spawn(async move {
-                conversation::hold(stream, &incoming, &shutdown).await;
-                drop(place);
-            });
+            conversations
+                .spawn(async move { conversation::hold(stream, &place, &incoming, &shutdown).await });
         }
         conversations.close();
         conversations.wait().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,8 +8,9 @@ use watchbell::{
     domain::{
         BounceKind,
         bounce::{enhanced_status, kind_of, status_within},
+        email::{address_digest, email_address, folded_address_digest},
     },
-    wire::mail_ticket::{MAIL_TICKET_HEADER, MailTicket},
+    wire::mail_ticket::MAIL_TICKET_HEADER,
 };
 
 use crate::channel::tidy_reason;
@@ -21,18 +22,60 @@ const NESTING_WORDS_MAX: usize = 200;
 const NESTING_WORDS: [&[u8]; 2] = [b"message", b"digest"];
 /// Lines of a status that are read.
 const LINES_MAX: usize = 500;
+/// Recipients of a status that are read. Each of our mails has one; who expands it to several may say what became of each.
+const RECIPIENTS_MAX: usize = 100;
+/// The longest text that is a ticket, in bytes.
+const TICKET_BYTES_MAX: usize = 64;
 
 /// What a mail says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Report {
-    /// A mail was not delivered, and will not be.
+    /// What became of a mail.
+    Status(DeliveryStatus),
+    /// A reader called a mail spam: which one, in the words of the report, which anybody can write.
+    Complaint { about: Option<String>, reason: String },
+    /// Nothing: not a report.
+    None,
+}
+
+/// What became of a mail, of each recipient that is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DeliveryStatus(Vec<RecipientStatus>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct RecipientStatus {
+    /// Digests of its addresses, as it was written to and as it was delivered to.
+    recipients: Vec<String>,
+    outcome: Outcome,
+}
+
+/// What became of a mail for one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It was not delivered, and will not be.
     CameBack { kind: BounceKind, reason: String },
     /// It is late, and is tried again.
     Delayed,
-    /// A reader called a mail spam: which one, if the report says so.
-    Complaint { about: Option<MailTicket>, reason: String },
-    /// Nothing: not a report, or one that says that all went well.
-    None,
+    /// All went well.
+    Fine,
+}
+
+impl DeliveryStatus {
+    /// What became of the mail to the address with this digest: the hardest that is said of it, or where it is not named, of any.
+    pub(super) fn of(&self, address_digest: &str) -> &Outcome {
+        let is_theirs =
+            |status: &&RecipientStatus| status.recipients.iter().any(|digest| digest == address_digest);
+        let hardest = |outcome: &&Outcome| match outcome {
+            Outcome::CameBack { kind: BounceKind::Hard, .. } => 4,
+            Outcome::CameBack { kind: BounceKind::Policy, .. } => 3,
+            Outcome::CameBack { .. } => 2,
+            Outcome::Delayed => 1,
+            Outcome::Fine => 0,
+        };
+        let theirs = self.0.iter().filter(is_theirs).map(|status| &status.outcome).max_by_key(hardest);
+        let of_any = || self.0.iter().map(|status| &status.outcome).max_by_key(hardest);
+        theirs.or_else(of_any).unwrap_or(&Outcome::Fine)
+    }
 }
 
 /// Reads a mail as it stood between `DATA` and the final dot.
@@ -60,24 +103,35 @@ pub(super) fn report_of(message: &[u8]) -> Report {
     }
     part("delivery-status")
         .or_else(|| part("global-delivery-status"))
-        .map_or(Report::None, |status| of_status(&status))
+        .map_or(Report::None, |status| Report::Status(status_of(&status)))
 }
 
-/// The first recipient's end in a delivery status: each of our mails has one recipient.
-fn of_status(status: &str) -> Report {
-    let status = status.replace("\r\n", "\n");
-    let mut report = Report::None;
-    for group in status.split("\n\n") {
-        match field(group, "Action").unwrap_or_default().to_ascii_lowercase().as_str() {
-            "failed" => return came_back(group),
-            "delayed" => report = Report::Delayed,
-            _ => {}
-        }
-    }
-    report
+fn status_of(text: &str) -> DeliveryStatus {
+    let text = text.replace("\r\n", "\n");
+    let of_recipient = |group: &str| {
+        // `failed (permanent)`: fields may have comments (RFC 3464, section 2.1.1).
+        let action = field(group, "Action")?.to_ascii_lowercase();
+        let outcome = match action.split([' ', '\t', '(', ';']).next().unwrap_or_default() {
+            "failed" => came_back(group),
+            "delayed" => Outcome::Delayed,
+            _ => Outcome::Fine,
+        };
+        let named =
+            ["Original-Recipient", "Final-Recipient"].into_iter().filter_map(|name| field(group, name));
+        Some(RecipientStatus { recipients: named.flat_map(|named| digests_of(&named)).collect(), outcome })
+    };
+    DeliveryStatus(text.split("\n\n").filter_map(of_recipient).take(RECIPIENTS_MAX).collect())
 }
 
-fn came_back(group: &str) -> Report {
+/// Digests of the address in `rfc822; ana@example.net`, as it is written and in small letters.
+fn digests_of(named: &str) -> Vec<String> {
+    let address = named.split_once(';').map_or(named, |(_, address)| address);
+    let address = address.trim().trim_matches(['<', '>']);
+    let address = email_address(address.split([' ', '(']).next().unwrap_or_default());
+    address.map(|address| vec![address_digest(&address), folded_address_digest(&address)]).unwrap_or_default()
+}
+
+fn came_back(group: &str) -> Outcome {
     let (status, diagnostic) = (field(group, "Status"), field(group, "Diagnostic-Code"));
     let stated = status.as_deref().and_then(enhanced_status);
     let said = diagnostic.as_deref().and_then(status_within);
@@ -88,10 +142,10 @@ fn came_back(group: &str) -> Report {
         (None, None) => [5, 0, 0],
     };
     let reason = diagnostic.or(field(group, "Status")).unwrap_or_default();
-    Report::CameBack { kind: kind_of(status), reason: tidy_reason(&reason, &[]) }
+    Outcome::CameBack { kind: kind_of(status), reason: tidy_reason(&reason, &[]) }
 }
 
-/// The value of a field, unfolded, without its comment.
+/// The value of a field, unfolded.
 fn field(text: &str, name: &str) -> Option<String> {
     let mut lines = text.lines().take(LINES_MAX).skip_while(|line| {
         !line.split_once(':').is_some_and(|(found, _)| found.trim().eq_ignore_ascii_case(name))
@@ -104,15 +158,14 @@ fn field(text: &str, name: &str) -> Option<String> {
     Some(value)
 }
 
-/// The ticket of the mail that a complaint encloses, or whose head it encloses.
-fn ticket_within(mail: &Message<'_>) -> Option<MailTicket> {
-    mail.parts.iter().find_map(|part| match &part.body {
-        PartType::Message(enclosed) => {
-            enclosed.header_raw(MAIL_TICKET_HEADER).and_then(|value| value.parse().ok())
-        }
-        PartType::Text(text) => field(text, MAIL_TICKET_HEADER)?.parse().ok(),
-        _ => field(&String::from_utf8_lossy(part.contents()), MAIL_TICKET_HEADER)?.parse().ok(),
-    })
+/// The ticket in the mail that a complaint encloses, or whose head it encloses.
+fn ticket_within(mail: &Message<'_>) -> Option<String> {
+    let ticket = mail.parts.iter().find_map(|part| match &part.body {
+        PartType::Message(enclosed) => enclosed.header_raw(MAIL_TICKET_HEADER).map(str::to_owned),
+        PartType::Text(text) => field(text, MAIL_TICKET_HEADER),
+        _ => field(&String::from_utf8_lossy(part.contents()), MAIL_TICKET_HEADER),
+    });
+    ticket.map(|ticket| ticket.trim().to_owned()).filter(|ticket| ticket.len() <= TICKET_BYTES_MAX)
 }
 
 fn nesting_words(message: &[u8]) -> usize {

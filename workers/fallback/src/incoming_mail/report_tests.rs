@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-use uuid::Uuid;
 use watchbell::domain::Secret;
 
 use super::*;
@@ -24,7 +23,7 @@ fn status(fields: &str) -> String {
 
 #[test]
 fn a_status_says_what_became_of_the_mail() {
-    let came_back = |kind, reason: &str| Report::CameBack { kind, reason: reason.to_owned() };
+    let came_back = |kind, reason: &str| Outcome::CameBack { kind, reason: reason.to_owned() };
     for (why, fields, expected) in [
         (
             "Postfix, no such user",
@@ -53,12 +52,61 @@ fn a_status_says_what_became_of_the_mail() {
         ("given up after days", "Action: failed\nStatus: 4.4.7\n", came_back(BounceKind::Soft, "4.4.7")),
         ("failed without more", "Action: failed\n", came_back(BounceKind::Soft, "")),
         ("small letters", "action: FAILED\nstatus: 5.1.1\n", came_back(BounceKind::Hard, "5.1.1")),
-        ("late", "Action: delayed\nStatus: 4.4.1\n", Report::Delayed),
-        ("all is well", "Action: delivered\nStatus: 2.0.0\n", Report::None),
-        ("no action", "Status: 5.1.1\n", Report::None),
+        ("late", "Action: delayed\nStatus: 4.4.1\n", Outcome::Delayed),
+        ("all is well", "Action: delivered\nStatus: 2.0.0\n", Outcome::Fine),
+        ("no action", "Status: 5.1.1\n", Outcome::Fine),
+        (
+            "a comment",
+            "Action: failed (permanent)\nStatus: 5.1.1 (no mailbox)\n",
+            came_back(BounceKind::Hard, "5.1.1 (no mailbox)"),
+        ),
+        (
+            "a comment without a blank",
+            "Action:\tFailed(permanent)\nStatus: 5.1.1\n",
+            came_back(BounceKind::Hard, "5.1.1"),
+        ),
+        ("a word that only begins so", "Action: failed-over\nStatus: 5.1.1\n", Outcome::Fine),
     ] {
-        assert_eq!(report_of(status(fields).as_bytes()), expected, "{why}");
+        assert_eq!(outcome_of(fields), expected, "{why}");
     }
+}
+
+/// What a status says of the mail to ana.
+fn outcome_of(fields: &str) -> Outcome {
+    let Report::Status(found) = report_of(status(fields).as_bytes()) else { panic!("it is a status") };
+    found.of(&address_digest(&Secret::from("ana@example.net"))).clone()
+}
+
+#[test]
+fn the_hardest_that_is_said_of_a_recipient_counts() {
+    let (hard, soft) = ("Action: failed\nStatus: 5.1.1\n", "Action: failed\nStatus: 4.2.2\n");
+    let of = |recipient: &str, said: &str| format!("\nFinal-Recipient: rfc822; {recipient}\n{said}");
+    for (why, fields, expected) in [
+        ("soft, then hard", soft.to_owned() + &of("ana@example.net", hard), Some(BounceKind::Hard)),
+        ("hard, then soft", hard.to_owned() + &of("ana@example.net", soft), Some(BounceKind::Hard)),
+        ("in other letters", soft.to_owned() + &of("ANA@Example.NET", hard), Some(BounceKind::Hard)),
+        ("another one's is hard", soft.to_owned() + &of("ben@example.net", hard), Some(BounceKind::Soft)),
+        ("theirs arrived", "Action: expanded\n".to_owned() + &of("ben@example.net", hard), None),
+        (
+            "as it was written to",
+            soft.to_owned()
+                + &of("a@example.org", &format!("Original-Recipient: rfc822;ana@example.net\n{hard}")),
+            Some(BounceKind::Hard),
+        ),
+    ] {
+        let kind = match outcome_of(&fields) {
+            Outcome::CameBack { kind, .. } => Some(kind),
+            Outcome::Delayed | Outcome::Fine => None,
+        };
+        assert_eq!(kind, expected, "{why}");
+    }
+    // Where it is named nowhere, what is said of any.
+    let Report::Status(found) =
+        report_of(status(&(soft.to_owned() + &of("ben@example.net", hard))).as_bytes())
+    else {
+        panic!("it is a status")
+    };
+    assert!(matches!(found.of("00000000"), Outcome::CameBack { kind: BounceKind::Hard, .. }), "{found:?}");
 }
 
 #[test]
@@ -77,7 +125,7 @@ fn what_is_no_report_says_nothing() {
 
 #[test]
 fn a_complaint_names_the_mail_it_encloses() {
-    let ticket = MailTicket::of(Uuid::from_u128(7), &Secret::from("ana@example.net"));
+    let ticket = "b-a7ticket";
     let complaint = |kind: &str, enclosed: &str| {
         format!(
             "From: fbl@provider.example\r\nMIME-Version: 1.0\r\n\
@@ -96,7 +144,7 @@ fn a_complaint_names_the_mail_it_encloses() {
     ] {
         let report = report_of(complaint(kind, enclosed).as_bytes());
         let about = match &report {
-            Report::Complaint { about, .. } => Some(about.as_ref() == Some(&ticket)),
+            Report::Complaint { about, .. } => Some(about.as_deref() == Some(ticket)),
             _ => None,
         };
         assert_eq!(about, expected, "{why}: {report:?}");

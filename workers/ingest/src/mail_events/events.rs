@@ -11,10 +11,10 @@ use watchbell::{
     domain::{
         BounceKind,
         bounce::{Bounce, REASON_BYTES_MAX, enhanced_status, kind_of, status_within},
-        email::{address_digest, email_address},
+        email::{email_address, folded_address_digest},
         text::without_addresses,
     },
-    wire::mail_ticket::MailTicket,
+    wire::{mail_ticket::MailTicket, return_ticket},
 };
 
 /// The longest text in which a ticket is looked for, in bytes.
@@ -43,7 +43,12 @@ impl MailEvent {
             return Some(Bounce { attempt, address_digest, kind, reason });
         }
         let address = email_address(self.address.as_deref()?).ok()?;
-        Some(Bounce { attempt: self.message_id?, address_digest: address_digest(&address), kind, reason })
+        Some(Bounce {
+            attempt: self.message_id?,
+            address_digest: folded_address_digest(&address),
+            kind,
+            reason,
+        })
     }
 }
 
@@ -169,11 +174,12 @@ fn permanent(status: Option<&str>, said: &str) -> BounceKind {
     stated.or_else(|| status_within(said)).map_or(BounceKind::Soft, kind_of)
 }
 
-/// A ticket in any text within: providers repeat headers, return paths and variables in places of their own.
+/// A ticket in any text within: providers repeat headers, return paths and variables in places of their own. The provider, whose
+/// key was checked, vouches for it, as it does for a `Message-ID`.
 fn ticket_in(value: &Value) -> Option<MailTicket> {
     match value {
         Value::String(text) if text.len() <= TICKET_TEXT_BYTES_MAX => {
-            text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').find_map(|word| word.parse().ok())
+            text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').find_map(return_ticket::unverified)
         }
         Value::Array(values) => values.iter().find_map(ticket_in),
         Value::Object(values) => values.values().find_map(ticket_in),

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::json;
-use watchbell::domain::Secret;
+use watchbell::domain::{Secret, email::is_digest_of};
 
 use super::*;
 
@@ -163,4 +163,34 @@ fn what_is_of_another_shape_says_nothing() {
     }
     let of_another = json!([{"event": "bounce", "email": "x@example.net", "smtp-id": "<abc@other.example>"}]);
     assert_eq!(events_of("sendgrid", &of_another)[0].bounce(), None, "a mail that is not ours");
+}
+
+#[test]
+fn an_address_in_other_letters_is_the_same() {
+    let event = |address: &str| MailEvent {
+        ticket: None,
+        message_id: Some(attempt()),
+        address: Some(address.to_owned()),
+        kind: BounceKind::Hard,
+        reason: String::new(),
+    };
+    for address in ["ana@example.net", "ANA@EXAMPLE.NET", "Ana@Example.Net"] {
+        for written_to in ["ana@example.net", "Ana@example.net"] {
+            let digest = event(address).bounce().unwrap().address_digest;
+            assert!(is_digest_of(&digest, &Secret::from(written_to)), "{address} for {written_to}");
+        }
+        let digest = event(address).bounce().unwrap().address_digest;
+        assert!(!is_digest_of(&digest, &Secret::from("ben@example.net")), "{address}");
+    }
+}
+
+#[test]
+fn a_ticket_is_read_with_and_without_a_signature() {
+    use watchbell::wire::return_ticket::ReturnTickets;
+    let signed = ReturnTickets::new(&Secret::from("a secret that is not known here")).local_part(&ticket());
+    for text in
+        [signed.clone(), ticket().to_string(), format!("<{}@bounces.example.com>", signed.to_uppercase())]
+    {
+        assert_eq!(ticket_in(&json!({"headers": [{"value": text}]})), Some(ticket()), "{text}");
+    }
 }

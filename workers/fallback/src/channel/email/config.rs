@@ -52,6 +52,7 @@ pub struct EmailSection {
     pub templates_dir: Option<PathBuf>,
     /// The domain that mails come back to, such as `bounces.example.com`: each has a return path of its own there. Its MX is
     /// `bounce_listen`, or a mail server that hands on to it. Without it what comes back goes to `from`, and is not read.
+    /// Needs `auth.unsubscribe_secret`, which signs those paths.
     #[serde(default)]
     pub bounce_domain: Option<String>,
     /// Where the `fallback` worker takes mails that come back, and replies, by SMTP.
@@ -148,6 +149,10 @@ pub(in crate::channel) fn from_config(
         !email.reply_acknowledges
             || (shared.http.public_url.is_some() && shared.auth.unsubscribe_secret.is_some()),
         "[email] reply_acknowledges needs http.public_url and auth.unsubscribe_secret, which sign the address for replies"
+    );
+    ensure!(
+        email.bounce_domain.is_none() || shared.auth.unsubscribe_secret.is_some(),
+        "[email] bounce_domain needs auth.unsubscribe_secret, which signs the return paths of mails: set it to at least 32 random bytes"
     );
     let domain = email.from.rsplit('@').next().unwrap_or_default().trim_end_matches('>').to_owned();
     let sender = SmtpSender::new(&EmailConfig {

@@ -42,6 +42,7 @@ use watchbell::{
     wire::{
         mail_ticket::{MAIL_TICKET_HEADER, MailTicket},
         reply_ticket::ReplyTickets,
+        return_ticket::ReturnTickets,
         unsubscribe::Unsubscribe,
     },
 };
@@ -127,7 +128,7 @@ pub struct EmailConfig {
     pub from: String,
     /// Where relative links of alerts lead, and the button of an alert without a link.
     pub link_base: Option<String>,
-    /// For one-click unsubscribing under `link_base`; without it, mails do not offer it.
+    /// For one-click unsubscribing under `link_base`; without it, mails do not offer it. Signs return paths as well.
     pub unsubscribe_secret: Option<Secret>,
     /// A team's own templates: see `template`.
     pub templates_dir: Option<PathBuf>,
@@ -139,7 +140,7 @@ pub struct EmailConfig {
     pub connections_max: usize,
     /// What follows the `@` in our message ids and ends our `List-Id`.
     pub message_id_domain: String,
-    /// The domain of return paths, one for each mail; without it what comes back goes to `from`.
+    /// The domain of return paths, one for each mail; without it, or without `unsubscribe_secret`, what comes back goes to `from`.
     pub bounce_domain: Option<String>,
     /// Whether mails about one alert have an address in that domain to which a reply acknowledges it. Signed with
     /// `unsubscribe_secret`.
@@ -157,6 +158,8 @@ pub struct SmtpSender {
     unsubscribe: Option<Unsubscribe>,
     templates: Templates,
     bounce_domain: Option<String>,
+    /// Signs return paths. Without it mails have none of their own, and their tickets are not signed.
+    returns: Option<ReturnTickets>,
     replies: Option<ReplyTickets>,
     dkim: Option<DkimSigner>,
 }
@@ -202,10 +205,22 @@ impl SmtpSender {
         let unsubscribe = config.unsubscribe_secret.as_ref().map(Unsubscribe::new);
         let templates = Templates::load(config.templates_dir.as_deref())?;
         let bounce_domain = config.bounce_domain.clone();
+        let returns = config.unsubscribe_secret.as_ref().map(ReturnTickets::new);
         let secret = config.unsubscribe_secret.as_ref().filter(|_| config.reply_acknowledges);
         let replies = secret.map(ReplyTickets::new);
         let dkim = config.dkim.as_ref().map(DkimSigner::new).transpose()?;
-        Ok(Self { relay, from, domain, link_base, unsubscribe, templates, bounce_domain, replies, dkim })
+        Ok(Self {
+            relay,
+            from,
+            domain,
+            link_base,
+            unsubscribe,
+            templates,
+            bounce_domain,
+            returns,
+            replies,
+            dkim,
+        })
     }
 
     /// Hands one email to the relay once, under the contract of [`ChannelSender`].
@@ -237,8 +252,14 @@ impl SmtpSender {
 
     /// Where this mail comes back to, and no other one.
     fn return_path(&self, job: &EmailJob) -> Option<Address> {
-        let domain = self.bounce_domain.as_deref()?;
-        Address::new(MailTicket::of(job.attempt, &job.to).to_string(), domain).ok()
+        let (domain, returns) = (self.bounce_domain.as_deref()?, self.returns.as_ref()?);
+        Address::new(returns.local_part(&MailTicket::of(job.attempt, &job.to)), domain).ok()
+    }
+
+    /// What the mail carries so that a report which encloses it is known.
+    fn ticket(&self, job: &EmailJob) -> String {
+        let ticket = MailTicket::of(job.attempt, &job.to);
+        self.returns.as_ref().map_or_else(|| ticket.to_string(), |returns| returns.local_part(&ticket))
     }
 
     /// Where a reply acknowledges the alert: of the mails that have the button. Several alerts are acknowledged one by one.
@@ -280,13 +301,12 @@ impl SmtpSender {
             ("List-Id", format!("<{}.alerts.{domain}>", label(&alert.tenant))),
             ("Content-Language", lang.to_owned()),
             ("Feedback-ID", feedback_id(alert)),
-            (MAIL_TICKET_HEADER, MailTicket::of(job.attempt, &job.to).to_string()),
+            (MAIL_TICKET_HEADER, self.ticket(job)),
         ] {
             builder = builder.raw_header(header::verbatim(name, value));
         }
         if self.relay.host.ends_with(POSTMARK) {
-            let ticket = MailTicket::of(job.attempt, &job.to).to_string();
-            builder = builder.raw_header(header::verbatim("X-PM-Metadata-watchbell", ticket));
+            builder = builder.raw_header(header::verbatim("X-PM-Metadata-watchbell", self.ticket(job)));
         }
         for (name, id) in [("X-Watchbell-Alert", &alert.alert), ("X-Watchbell-User", &alert.user)] {
             let id = text::shorten(&header::one_line(id), HEADER_BYTES_MAX).unwrap_or_default();
