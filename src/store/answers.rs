@@ -24,8 +24,8 @@ pub struct ShownContent {
     pub answered_by: Option<String>,
     /// Who has it, where it is to be acknowledged.
     pub acknowledgement: Option<Acknowledgement>,
-    /// Since when the person is told of it as it is: when it first came, fired again, or became worse. None where nobody was to be told, and
-    /// after a snooze: what they put off themselves is known to them.
+    /// Since when the person is told of it as it is: when it first came, fired again, became worse, or came back from a snooze.
+    /// None where nobody was to be told.
     pub told_since: Option<Timestamp>,
 }
 
@@ -49,7 +49,7 @@ impl Store {
     ) -> Result<HashMap<AlertId, ShownContent>, StoreError> {
         static SELECT: Statement<UserAlertRow<'_>> = Statement::new(
             "SELECT a.alert_id, a.content, a.first_acknowledges, a.taken_by, a.taken_at_ms, i.answer_action,
-                 CASE WHEN e.opening = 0 THEN e.opened_at_ms END AS told_since_ms
+                 e.opened_at_ms AS told_since_ms
              FROM {batch} CROSS JOIN inbox i CROSS JOIN alerts a
              LEFT JOIN escalations e ON e.tenant = i.tenant AND e.user_id = i.user_id AND e.alert_id = i.alert_id
              WHERE i.tenant = batch.tenant AND i.user_id = batch.user_id AND i.alert_id = batch.alert_id

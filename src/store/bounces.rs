@@ -44,8 +44,8 @@ pub struct MailedAlert {
     pub alert: AlertId,
     /// When the mail was written.
     pub written_at: Timestamp,
-    /// Whether the alert has begun anew since, as something that the mail does not tell of: it fires again, or is worse. What the person
-    /// snoozed themselves, and comes back, is known to them.
+    /// Whether the alert has begun anew since, as something that the mail does not tell of: it fires again, is worse, or came back
+    /// from a snooze.
     pub has_begun_anew: bool,
 }
 
@@ -57,7 +57,9 @@ impl Store {
     pub async fn mailed_alert(&self, attempt: AttemptId) -> Result<Option<MailedAlert>, StoreError> {
         self.in_time("mailed_alert", async {
             let row = sqlx::query(
-                "SELECT a.tenant, a.user_id, a.alert_id, a.created_at_ms, a.round, e.round AS round_now
+                "SELECT a.tenant, a.user_id, a.alert_id, a.created_at_ms, a.round,
+                     CASE WHEN e.opened_at_ms > a.created_at_ms AND (e.round <> a.round OR e.opening <> a.opening)
+                         THEN 1 ELSE 0 END AS is_anew
                  FROM attempts a LEFT JOIN escalations e
                      ON e.tenant = a.tenant AND e.user_id = a.user_id AND e.alert_id = a.alert_id
                  WHERE a.attempt_id = $1 AND a.channel = 'email'",
@@ -68,7 +70,7 @@ impl Store {
             let Some(row) = row else { return Ok(None) };
             let (user, alert, round) = (user_of(&row)?, alert_of(&row)?, int(&row, "round")?);
             let (alert, has_begun_anew) = match alert.summary() {
-                None => (alert, maybe_int(&row, "round_now")?.is_some_and(|now| now > round)),
+                None => (alert, int(&row, "is_anew")? == 1),
                 Some(_) => match self.only_told(&user, round).await? {
                     Some(only) => only,
                     None => return Ok(None),
@@ -83,7 +85,7 @@ impl Store {
     async fn only_told(&self, user: &UserKey, round: i64) -> Result<Option<(AlertId, bool)>, Failure> {
         let rows = of_user(
             sqlx::query(
-                "SELECT t.alert_id, t.opened_at_ms, e.opened_at_ms AS opened_now_ms, e.opening
+                "SELECT t.alert_id, t.opened_at_ms, e.opened_at_ms AS opened_now_ms
                  FROM told t LEFT JOIN escalations e
                      ON e.tenant = t.tenant AND e.user_id = t.user_id AND e.alert_id = t.alert_id
                  WHERE t.tenant = $1 AND t.user_id || '' = $2 AND t.channel = 'email' AND t.summary_round = $3
@@ -96,9 +98,8 @@ impl Store {
         .await?;
         let [row] = rows.as_slice() else { return Ok(None) };
         let opened_at = int(row, "opened_at_ms")?;
-        let is_another = maybe_int(row, "opened_now_ms")?.is_some_and(|now| now != opened_at);
-        let is_after_a_snooze = maybe_int(row, "opening")?.is_some_and(|opening| opening > 0);
-        Ok(Some((alert_of(row)?, is_another && !is_after_a_snooze)))
+        let has_begun_anew = maybe_int(row, "opened_now_ms")?.is_some_and(|now| now != opened_at);
+        Ok(Some((alert_of(row)?, has_begun_anew)))
     }
 
     /// Records that a mail came back, if it is one of this tenant's; of any tenant's without one.

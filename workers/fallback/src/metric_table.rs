@@ -82,7 +82,7 @@ pub const METRICS: &[Metric] = &[
         "watchbell_fallback_replies_total",
         "Replies to mails, by what became of them. Only `acknowledged` changed something: `no_effect` was acknowledged before or is about an \
          alert that is gone, `automatic` was written by a program, `another_sender` came from another address than the mail went to, \
-         `begun_anew` answers a mail from before its alert fired again or became worse.",
+         `begun_anew` answers a mail from before its alert fired again, became worse or came back from a snooze.",
     )
     .by(&[label("outcome", REPLIES)]),
     PROVIDER_CALL_SECONDS,

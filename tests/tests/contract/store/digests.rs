@@ -174,18 +174,21 @@ async fn a_mail_says_nothing_of_what_began_anew_since(
 ) -> anyhow::Result<()> {
     recorded(store, &["a"]).await?;
     let mail = summary_of(store, Channel::Email, &["a"], 1, 30).await?;
-    // What they put off themselves is known to them.
     let first = alert("a").to_users(["ana"]).build();
-    store.apply_receipts(&[snooze(&acme("ana"), ["a"], at(180))], at(160)).await?;
-    let back = NewAlert { first_due_at: Some(at(210)), ..first.clone() };
-    anyhow::ensure!(store.wake(&[back], at(180)).await?.len() == 1, "it comes back");
-    assert_eq!(store.mailed_alert(mail).await?, Some(mailed("a", at(150), false)), "after a snooze");
     let over = later_version(&first).resolved().build();
     let again = later_version(&over).firing().build();
     store.record(&[over], at(200)).await?;
     assert_eq!(store.mailed_alert(mail).await?, Some(mailed("a", at(150), false)), "it is over");
     store.record(&[again], at(210)).await?;
     assert_eq!(store.mailed_alert(mail).await?, Some(mailed("a", at(150), true)), "it fires again");
+
+    recorded(store, &["b"]).await?;
+    let mail = summary_of(store, Channel::Email, &["b"], 2, 300).await?;
+    store.apply_receipts(&[snooze(&acme("ana"), ["b"], at(480))], at(430)).await?;
+    assert_eq!(store.mailed_alert(mail).await?, Some(mailed("b", at(420), false)), "it is snoozed");
+    let back = NewAlert { first_due_at: Some(at(510)), ..alert("b").to_users(["ana"]).build() };
+    anyhow::ensure!(store.wake(&[back], at(480)).await?.len() == 1, "it comes back");
+    assert_eq!(store.mailed_alert(mail).await?, Some(mailed("b", at(420), true)), "it came back");
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 //! - The link of a mail answers with a ticket alone that its page has and that is good for a quarter of an hour; a POST without one is
 //!   asked as a GET is. The link that a program was given (`answers_at`) needs none.
 //! - A link is good for a week ([`watchbell::wire::answer_link::ANSWER_LINK_TTL`]), and void once its person's sessions were ended, and while its
-//!   alert is another one than the message told of: it fires again, or became worse.
+//!   alert is another one than the message told of: it fires again, became worse, or came back from a snooze.
 //! - What it can do is what the person can: acknowledge an alert of their inbox, or answer it by an action of the version that is shown. It is
 //!   charged as their receipts are. To acknowledge is to take the alert on where somebody is to do that, and elsewhere to have seen it.
 

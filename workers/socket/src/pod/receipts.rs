@@ -177,7 +177,12 @@ mod tests {
             let answered_by = answered_by.map(str::to_owned);
             (
                 AlertId::parse(id).unwrap(),
-                ShownContent { content: content.to_owned(), answered_by, acknowledgement: None },
+                ShownContent {
+                    content: content.to_owned(),
+                    answered_by,
+                    acknowledgement: None,
+                    told_since: None,
+                },
             )
         };
         let shown: HashMap<AlertId, ShownContent> = [
