@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::{super::incoming_message::MESSAGE_BYTES_MAX, *};
+use super::*;
+use crate::incoming_mail::incoming_message::MESSAGE_BYTES_MAX;
 
 const FROM: &str = "From: Ana <ana@example.net>";
 
