@@ -9,8 +9,8 @@
 use sqlx::{AssertSqlSafe, any::AnyRow};
 
 use super::{
-    AuditedChange, Failure, Store, StoreError, Tx, attempts::storable, int, maybe_text, maybe_time, text,
-    time,
+    AuditedChange, Failure, Store, StoreError, Tx, attempts::storable, int, maybe_int, maybe_text,
+    maybe_time, summaries::of_user, text, time,
 };
 use crate::domain::{
     AlertId, AttemptId, Channel, Secret, Tenant, Timestamp, UserId, UserKey,
