@@ -355,8 +355,10 @@ impl Tour<'_> {
         let claims = self.due(150).await?;
         let claim = claims.iter().find(|claim| claim.key.alert == summary);
         let claim = claim.ok_or_else(|| anyhow::anyhow!("a summary by {channel} is due"))?;
-        let push = self.push(1_000 + channel as u128);
-        let called = self.step(&claim.key, Holder::Claim(claim.number), &[], 150, push).await?;
+        let id = AttemptId::from_u128((self.number as u128 + 1) << 64 | (1_000 + channel as u128));
+        let message = attempt(id, channel).device("phone").build();
+        let call = Decision::new(0, self.at(30), Act::Attempt(vec![message]));
+        let called = self.step(&claim.key, Holder::Claim(claim.number), &[], 150, call).await?;
         (self.heard)("step: a summary is sent");
         let Stepped::Call { fence, attempts, .. } = called else { anyhow::bail!("{called:?}") };
         let told = SummaryOutcome { reached: true, note: "told in one".into() };
