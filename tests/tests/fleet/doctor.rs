@@ -273,7 +273,7 @@ async fn what_rabbitmqs_management_api_tells_is_named_with_its_remedy() {
             management.replace(management.rsplit(':').next().unwrap(), &rabbit.port().to_string()),
             "does not answer",
         ),
-        ("no address", "rabbitmq".to_owned(), "no address"),
+        ("no address", "rabbitmq".to_owned(), "must be an address such as"),
     ] {
         let report = look(&address);
         assert!(report["failed"].as_u64() >= Some(1), "{why}: {report:#}");
