@@ -143,7 +143,7 @@ mod tests {
             ("WATCHBELL_HTTP__NO_SUCH_KEY", Some(("WATCHBELL__HTTP__NO_SUCH_KEY", true))),
             ("WATCHBELL_POLICIES__PAGE__MANDATORY", Some(("WATCHBELL__POLICIES__PAGE__MANDATORY", true))),
             ("WATCHBELL_POLICY_FOR_SEVERITY", Some(("WATCHBELL__POLICY_FOR__SEVERITY", false))),
-            // Our commands, tests and compose files.
+            // These are read by our commands, tests and compose files.
             ("WATCHBELL_URL", None),
             ("WATCHBELL_KEY", None),
             ("WATCHBELL_TOKEN", None),
@@ -158,13 +158,13 @@ mod tests {
             ("WATCHBELL_JWT_SECRET", None),
             ("WATCHBELL_AMQP_URL", None),
             ("WATCHBELL_WEBPUSH_SUBJECT", None),
-            // Services that Kubernetes tells each pod of.
+            // These are how Kubernetes tells each pod of a service.
             ("WATCHBELL_SERVICE_HOST", None),
             ("WATCHBELL_SOCKET_PORT", None),
             ("WATCHBELL_SOCKET_SERVICE_PORT_HTTP", None),
             ("WATCHBELL_SOCKET_PORT_7700_TCP_ADDR", None),
             ("WATCHBELL_HTTP_SERVICE_HOST", None),
-            // Somebody else's.
+            // These begin otherwise, or name no setting, so they are somebody else's.
             ("WATCHBELLS_HTTP__LISTEN", None),
             ("PATH", None),
             ("", None),

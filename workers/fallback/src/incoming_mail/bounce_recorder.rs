@@ -1,5 +1,5 @@
-//! From a report to the store: what a mail that came back says is recorded, counted, and told to the operator where only they
-//! can correct it.
+//! From a report to the store: what a mail that came back says is recorded, counted, and told to the
+//! operator where only they can correct it.
 
 use tracing::{info, warn};
 use watchbell::{
