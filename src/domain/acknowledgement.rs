@@ -3,9 +3,11 @@
 //! What holds here:
 //! - To look at such an alert ends the looker's own escalation (I5) and nobody else's. What one person says for the others
 //!   is said on purpose: `acknowledged`, or `passed_on`.
-//! - Who takes it on first has it, until it fires again or becomes worse ([`is_open_again`]): then it is anybody's.
+//! - Who takes it on first has it, until it fires again or becomes worse ([`is_open_again`]), or until they pass it on after all: then it is
+//!   anybody's.
+//! - What is given back is told to the others again ([`state_given_back`]): whoever looked meanwhile had no reason to do anything.
 
-use super::{Status, Timestamp, UserId, inbox::Stand};
+use super::{InboxState, Status, Timestamp, UserId, inbox::Stand};
 
 /// Where an alert stands that is to be acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,15 @@ pub enum Acknowledgement {
 /// Whether what was taken on is anybody's again, now that the alert says something else.
 pub fn is_open_again(before: Stand, after: Stand) -> bool {
     after.status == Status::Firing && (before.status != Status::Firing || after.severity > before.severity)
+}
+
+/// What the row of another recipient becomes when an alert is given back, and their escalation begins again with it; none where it
+/// stays as it is: whoever put it away said that it is not for them, and a snooze ends by itself.
+pub fn state_given_back(state: InboxState) -> Option<InboxState> {
+    match state {
+        InboxState::New | InboxState::Seen | InboxState::Read => Some(InboxState::New),
+        InboxState::Dismissed | InboxState::Snoozed => None,
+    }
 }
 
 #[test]

@@ -170,6 +170,14 @@ pub fn passed_on(by: &str) -> String {
     format!("passed on {}: what comes next for the others is due now", place_of(by))
 }
 
+/// That the person had the alert and gives it back.
+pub fn given_back(by: &str) -> String {
+    format!("given back {}: it is anybody's again, and the others are told again", place_of(by))
+}
+
+/// That the recipient who had the alert gave it back.
+pub const GIVEN_BACK: &str = "whoever had it gave it back: chased again from the first step, which is due now";
+
 /// That another recipient passed the alert on.
 pub const HASTENED: &str = "another recipient passed it on: the next step is due now";
 

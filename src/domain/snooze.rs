@@ -63,6 +63,11 @@ impl Standing {
         self.after(ReceiptState::Acknowledged, None).unwrap_or(self)
     }
 
+    /// The standing after the person gave back what they had taken on: a change, also of what they had put away.
+    pub fn after_giving_back(self) -> Self {
+        self.after(ReceiptState::PassedOn, None).unwrap_or(self)
+    }
+
     /// The standing after an answer, or `None` when it changes nothing.
     pub fn after_answer(self, has_answered: bool) -> Option<Self> {
         let state = self.state.after_answer(has_answered)?;

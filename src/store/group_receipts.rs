@@ -1,4 +1,4 @@
-//! What one recipient of an alert says for the others: that they take it on, or pass it on.
+//! What one recipient of an alert says for the others: that they take it on, pass it on, or give back what they had taken on.
 //!
 //! The commit of the receipt takes the alert ([`super::taking`]), by which everybody's escalation ends when it is next looked
 //! at, and leaves a row here. Dispatch works through these rows and goes through the other recipients page by page, so that
@@ -7,11 +7,12 @@
 //! What holds here:
 //! - The row is written in the commit of the receipt and goes with the last page. The place of the next page moves in the
 //!   commit of its page, so that whoever goes on after a crash repeats and skips nobody.
-//! - A version is passed on by a person once, and taken on by one person until `domain::acknowledgement` says that it is
-//!   open to everybody again.
+//! - A version is passed on by a person once, and taken on by one person until they pass it on after all, or
+//!   `domain::acknowledgement` says that it is open to everybody again.
+//! - What is shown is who has the alert when the page is written, so the pages of two words may come in either order.
 //! - A page changes only escalations of the version that was spoken of, or of an earlier one.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use sqlx::any::AnyRow;
 
@@ -20,16 +21,19 @@ use super::{
     acknowledgements::acknowledgement_in,
     attempts::{Note, small},
     escalations::key_of,
-    inbox_rows::Existing,
+    inbox_rows::{Existing, Rows as InboxRows},
+    int,
     key_rows::{AlertRow, UserAlertRow},
+    maybe_time,
+    record::LockedHead,
     row_batch::{Batch, Statement, batch_row},
     stored_name, text,
     together::Together,
     word,
 };
 use crate::domain::{
-    Acknowledgement, AlertId, GroupRule, ReceiptState, Seq, StopReason, Timestamp, UserId, UserKey,
-    explanation,
+    Acknowledgement, AlertId, GroupRule, ReceiptState, Seq, Status, StopReason, Timestamp, UserId, UserKey,
+    acknowledgement::state_given_back, explanation, inbox::Row,
 };
 
 /// Rows that are found at a time.
@@ -92,6 +96,36 @@ batch_row! {
     }
 }
 
+/// What is shown of an alert that somebody is to acknowledge.
+struct ShownAlert {
+    acknowledgement: Acknowledgement,
+    version: u32,
+    content: Arc<str>,
+    is_firing: bool,
+    expires_at: Option<Timestamp>,
+}
+
+impl ShownAlert {
+    /// The next change of a person's inbox, which shows it.
+    fn to(&self, user: &UserKey, existing: &Existing, head: &mut LockedHead) -> RecordedRow {
+        head.seq += 1;
+        head.changed = true;
+        RecordedRow {
+            alert: 0,
+            user: user.user.clone(),
+            seq: head.seq as Seq,
+            unread: head.unread.max(0) as u64,
+            state: existing.row.state,
+            until: existing.until,
+            answer: existing.answer.clone(),
+            acknowledgement: Some(self.acknowledgement.clone()),
+            version: self.version,
+            content: Arc::clone(&self.content),
+            changed: true,
+        }
+    }
+}
+
 impl Store {
     /// What is to be carried to others by `now`, the oldest first: at most [`GROUP_RECEIPTS_MAX`].
     ///
@@ -118,7 +152,8 @@ impl Store {
 
     /// Goes through the next page of the other recipients, at most `people_max` of them ([`GROUP_PAGE_MAX`]). After
     /// `Acknowledged` their escalations end, and everybody's row changes, so that it shows who has the alert. After `PassedOn`
-    /// their next step is due now, as far as nothing holds it back. A process that comes second finds nothing left to do.
+    /// their next step is due now, as far as nothing holds it back; and if the one who says so had the alert, everybody's row shows
+    /// that it is anybody's, and it is told again. A process that comes second finds nothing left to do.
     ///
     /// # Errors
     /// [`StoreError`]; repeat it.
@@ -139,7 +174,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<CarriedPage, Failure> {
         static LOCK: Statement<GroupReceiptRow<'_>> = Statement::new(
-            "SELECT g.after_user_id FROM {batch} JOIN group_receipts g USING (tenant, user_id, alert_id, said, version) {lock:g}",
+            "SELECT g.after_user_id, g.releases FROM {batch} JOIN group_receipts g USING (tenant, user_id, alert_id, said, version) {lock:g}",
         );
         static MOVE: Statement<GroupReceiptRow<'_>> = Statement::new(
             "UPDATE group_receipts SET after_user_id = $1 FROM {batch}
@@ -156,9 +191,10 @@ impl Store {
         };
         let after = text(&row, "after_user_id")?;
         let people = self.holders_in(tx, receipt, &after, people_max).await?;
-        let rows = match receipt.said {
-            ReceiptState::Acknowledged => self.show_taken(tx, receipt, &people, now).await?,
-            _ => {
+        let rows = match (receipt.said, int(&row, "releases")? == 1) {
+            (ReceiptState::Acknowledged, _) => self.show_taken(tx, receipt, &people, now).await?,
+            (_, true) => self.give_back(tx, receipt, &people, now).await?,
+            (_, false) => {
                 self.hasten(tx, receipt, &people, now).await?;
                 Vec::new()
             }
@@ -205,49 +241,21 @@ impl Store {
         people: &[UserKey],
         now: Timestamp,
     ) -> Result<Vec<RecordedRow>, Failure> {
-        static ALERT: Statement<AlertRow<'_>> = Statement::new(
-            "SELECT a.version, a.content, a.first_acknowledges, a.taken_by, a.taken_at_ms
-             FROM {batch} JOIN alerts a USING (tenant, alert_id)",
-        );
         static NUMBER: Statement<SeqValues<'_>> = Statement::new(
             "UPDATE inbox SET seq = batch.seq FROM {batch} WHERE inbox.tenant = batch.tenant
                  AND inbox.user_id = batch.user_id AND inbox.alert_id = batch.alert_id",
         );
         let mut heads = self.lock_users(tx, people, None).await?;
-        // Read once they are locked: whoever recorded a later version for one of them has committed it.
-        let alert = Batch::of(self.engine, [AlertRow::of(&receipt.by.tenant, &receipt.alert)])?;
-        let Some(alert) = ALERT.over(&alert).fetch_optional(&mut **tx).await? else { return Ok(Vec::new()) };
-        let acknowledgement = acknowledgement_in(&alert)?;
-        let content = text(&alert, "content")?;
-        if content.is_empty() || !matches!(acknowledgement, Some(Acknowledgement::Taken { .. })) {
+        let Some(shown) = self.shown_alert(tx, receipt).await? else { return Ok(Vec::new()) };
+        if !matches!(shown.acknowledgement, Acknowledgement::Taken { .. }) {
             return Ok(Vec::new());
         }
-        let (version, content): (_, Arc<str>) = (small(&alert, "version")?, content.into());
-        let keys = people.iter().map(|user| UserAlertRow::of(user, &receipt.alert));
-        let held = self.rows_of(tx, &Batch::of(self.engine, keys)?).await?;
+        let held = self.held_by(tx, receipt, people).await?;
         let mut rows = Vec::with_capacity(held.len());
         for user in people {
-            let (Some(head), Some(existing)) =
-                (heads.get_mut(user), held.get(&(user.clone(), receipt.alert.clone())))
-            else {
-                continue;
-            };
-            head.seq += 1;
-            head.changed = true;
-            let Existing { row, until, answer, .. } = existing.clone();
-            rows.push(RecordedRow {
-                alert: 0,
-                user: user.user.clone(),
-                seq: head.seq as Seq,
-                unread: head.unread.max(0) as u64,
-                state: row.state,
-                until,
-                answer,
-                acknowledgement: acknowledgement.clone(),
-                version,
-                content: Arc::clone(&content),
-                changed: true,
-            });
+            let existing = held.get(&(user.clone(), receipt.alert.clone()));
+            let (Some(head), Some(existing)) = (heads.get_mut(user), existing) else { continue };
+            rows.push(shown.to(user, existing, head));
         }
         let numbers = rows.iter().map(|row| SeqValues {
             tenant: receipt.by.tenant.as_str(),
@@ -261,6 +269,123 @@ impl Store {
         together.execute(tx).await?;
         self.end_for_others(tx, receipt, people, now).await?;
         Ok(rows)
+    }
+
+    /// One change of each of these inboxes, whose row shows that the alert is anybody's again. For the others it is as if it had
+    /// come now, but for who put it away. Nothing, when somebody has taken it on since.
+    async fn give_back(
+        &self,
+        tx: &mut Tx,
+        receipt: &GroupReceipt,
+        people: &[UserKey],
+        now: Timestamp,
+    ) -> Result<Vec<RecordedRow>, Failure> {
+        let mut heads = self.lock_users(tx, people, None).await?;
+        let Some(shown) = self.shown_alert(tx, receipt).await? else { return Ok(Vec::new()) };
+        if shown.acknowledgement != Acknowledgement::Open {
+            return Ok(Vec::new());
+        }
+        let mut held = self.held_by(tx, receipt, people).await?;
+        let told_since = self.told_since(tx, receipt, people).await?;
+        let is_news = shown.is_firing && shown.expires_at.is_none_or(|at| at > now);
+        let (mut rows, mut again) = (Vec::with_capacity(held.len()), Vec::new());
+        for user in people {
+            let existing = held.get_mut(&(user.clone(), receipt.alert.clone()));
+            let (Some(head), Some(existing)) = (heads.get_mut(user), existing) else { continue };
+            let is_other = *user != receipt.by && !told_since.contains(user);
+            if let Some(state) = state_given_back(existing.row.state).filter(|_| is_news && is_other) {
+                head.unread += i64::from(state.is_unread()) - i64::from(existing.row.state.is_unread());
+                existing.row = Row { state, looked: None, ..existing.row };
+                again.push(user.clone());
+            }
+            let row = shown.to(user, existing, head);
+            existing.seq = row.seq as i64;
+            rows.push(row);
+        }
+        let mut together = Together::on(self.engine);
+        self.write_rows(&mut together, &held, now)?;
+        self.write_heads(&mut together, &heads)?;
+        together.execute(tx).await?;
+        self.begin_again(tx, receipt, &again, now).await?;
+        Ok(rows)
+    }
+
+    /// What the alert says, and who has it; none, where nothing is to be acknowledged. Read once its people are locked: whoever
+    /// recorded a later version for one of them has committed it.
+    async fn shown_alert(&self, tx: &mut Tx, receipt: &GroupReceipt) -> Result<Option<ShownAlert>, Failure> {
+        static ALERT: Statement<AlertRow<'_>> = Statement::new(
+            "SELECT a.version, a.content, a.status, a.expires_at_ms, a.first_acknowledges, a.taken_by, a.taken_at_ms
+             FROM {batch} JOIN alerts a USING (tenant, alert_id)",
+        );
+        let alert = Batch::of(self.engine, [AlertRow::of(&receipt.by.tenant, &receipt.alert)])?;
+        let Some(alert) = ALERT.over(&alert).fetch_optional(&mut **tx).await? else { return Ok(None) };
+        let content = text(&alert, "content")?;
+        let Some(acknowledgement) = acknowledgement_in(&alert)?.filter(|_| !content.is_empty()) else {
+            return Ok(None);
+        };
+        let status: Status = word(&alert, "status")?;
+        Ok(Some(ShownAlert {
+            acknowledgement,
+            version: small(&alert, "version")?,
+            content: content.into(),
+            is_firing: status == Status::Firing,
+            expires_at: maybe_time(&alert, "expires_at_ms")?,
+        }))
+    }
+
+    async fn held_by(
+        &self,
+        tx: &mut Tx,
+        receipt: &GroupReceipt,
+        people: &[UserKey],
+    ) -> Result<InboxRows, Failure> {
+        let keys = people.iter().map(|user| UserAlertRow::of(user, &receipt.alert));
+        self.rows_of(tx, &Batch::of(self.engine, keys)?).await
+    }
+
+    /// Who of these is chased by a later version than the one that was spoken of, which told them already.
+    async fn told_since(
+        &self,
+        tx: &mut Tx,
+        receipt: &GroupReceipt,
+        people: &[UserKey],
+    ) -> Result<HashSet<UserKey>, Failure> {
+        static SELECT: Statement<UserAlertRow<'_>> = Statement::new(
+            "SELECT e.tenant, e.user_id, e.alert_id FROM {batch} CROSS JOIN escalations e
+             WHERE e.tenant = batch.tenant AND e.user_id = batch.user_id AND e.alert_id = batch.alert_id AND e.round > $1",
+        );
+        let batch =
+            Batch::of(self.engine, people.iter().map(|user| UserAlertRow::of(user, &receipt.alert)))?;
+        let found = SELECT.over(&batch).bind(i64::from(receipt.version)).fetch_all(&mut **tx).await?;
+        found.iter().map(|row| Ok(key_of(row)?.user)).collect()
+    }
+
+    /// Begins the escalations of these people again, at their first step and now. Whoever works on the walk before has an old
+    /// claim and an old fence.
+    async fn begin_again(
+        &self,
+        tx: &mut Tx,
+        receipt: &GroupReceipt,
+        people: &[UserKey],
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        static UPDATE: Statement<UserAlertRow<'_>> = Statement::new(
+            "UPDATE escalations SET opening = escalations.opening + 1, step = 0, step_due_at_ms = $1, due_at_ms = $1,
+                 leased_until_ms = 0, claim = escalations.claim + 1, fence = escalations.fence + 1, opened_at_ms = $1,
+                 stopped = NULL, absent = 0, held = NULL, sent = NULL, sent_before = NULL, summarized = NULL, begun = 0
+             FROM {batch} WHERE escalations.tenant = batch.tenant AND escalations.user_id = batch.user_id
+                 AND escalations.alert_id = batch.alert_id AND escalations.expires_at_ms > $1
+             RETURNING escalations.tenant AS tenant, escalations.user_id AS user_id, escalations.alert_id AS alert_id",
+        );
+        let batch =
+            Batch::of(self.engine, people.iter().map(|user| UserAlertRow::of(user, &receipt.alert)))?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let begun = UPDATE.over(&batch).bind(now.as_millisecond()).fetch_all(&mut **tx).await?;
+        let keys = self.note_all(tx, &begun, explanation::GIVEN_BACK, now).await?;
+        // A summary may have been about to tell of what is told by itself now.
+        self.wake_summaries(tx, keys.iter().map(|key| &key.user), now).await
     }
 
     /// Ends the escalations of those who do not have it. What is shown stays, as with everything that still goes on.

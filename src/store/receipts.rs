@@ -9,7 +9,9 @@ use super::{
     key_rows::{AlertRow, UserAlertRow},
     maybe_time,
     row_batch::{Batch, Statement, batch_row},
-    stored_name, time,
+    stored_name,
+    taking::Takers,
+    time,
     together::Together,
     word,
 };
@@ -60,7 +62,7 @@ impl Store {
         users.sort();
         users.dedup();
         let mut heads = self.lock_users(tx, &users, None).await?;
-        let Held { standings: mut states, unseen, mut answered, mut open } = self.held(tx, batch).await?;
+        let Held { standings: mut states, unseen, mut answered, mut takers } = self.held(tx, batch).await?;
 
         let mut said = Vec::with_capacity(batch.len());
         let mut written: HashMap<(UserKey, AlertId), Written> = HashMap::new();
@@ -81,12 +83,11 @@ impl Store {
                 }
                 let entry = written.entry(key.clone()).or_insert_with(|| Written::of(*standing));
                 entry.said(receipt.state);
-                let takes_on = receipt.state == ReceiptState::Acknowledged
-                    && open.remove(&(receipt.user.tenant.clone(), alert.clone()));
+                let taker = takers.get_mut(&(receipt.user.tenant.clone(), alert.clone()));
+                let for_all = entry.says_for_others(receipt, taker, *standing);
                 let next = match answer {
                     Some(_) => standing.after_answer(answered.contains(&key)),
-                    None if takes_on => Some(standing.after_taking()),
-                    None => standing.after(receipt.state, receipt.until),
+                    None => for_all.or_else(|| standing.after(receipt.state, receipt.until)),
                 };
                 let Some(next) = next else { continue };
                 if let Some(answer) = answer {
@@ -103,8 +104,6 @@ impl Store {
                 if let Some(reason) = stop_of(receipt.state) {
                     entry.looks = true;
                     entry.takes |= !matches!(receipt.state, ReceiptState::Snoozed | ReceiptState::PassedOn);
-                    entry.acknowledges |= takes_on;
-                    entry.passes_on |= receipt.state == ReceiptState::PassedOn;
                     // The first reason counts, but a snooze is none for good.
                     let first = stopped.entry(key).or_insert(reason);
                     if *first == StopReason::Snoozed {
@@ -171,7 +170,7 @@ impl Store {
         let found = SELECT.over(&Batch::of(self.engine, keys)?).fetch_all(&mut **tx).await?;
         let standings = HashMap::with_capacity(found.len());
         let mut held =
-            Held { standings, unseen: HashMap::new(), answered: HashSet::new(), open: HashSet::new() };
+            Held { standings, unseen: HashMap::new(), answered: HashSet::new(), takers: Takers::new() };
         for row in &found {
             let user =
                 UserKey::new(stored_name!(row, "tenant", Tenant), stored_name!(row, "user_id", UserId));
@@ -184,11 +183,13 @@ impl Store {
             }
             held.standings.insert(key, standing_of(row)?);
         }
-        let acknowledged = batch.iter().filter(|receipt| receipt.state == ReceiptState::Acknowledged);
-        let alerts = acknowledged
+        let for_others = batch
+            .iter()
+            .filter(|receipt| matches!(receipt.state, ReceiptState::Acknowledged | ReceiptState::PassedOn));
+        let alerts = for_others
             .flat_map(|receipt| receipt.alerts.iter().map(|alert| AlertRow::of(&receipt.user.tenant, alert)));
         let alerts = Batch::of(self.engine, alerts)?;
-        held.open = self.open_for_all(tx, &alerts).await?;
+        held.takers = self.takers(tx, &alerts).await?;
         Ok(held)
     }
 
@@ -249,8 +250,8 @@ struct Held {
     unseen: HashMap<(UserKey, AlertId), (Severity, Timestamp)>,
     /// Those that their owners have answered.
     answered: HashSet<(UserKey, AlertId)>,
-    /// Alerts that somebody is to acknowledge, and nobody has.
-    open: HashSet<(Tenant, AlertId)>,
+    /// Alerts that somebody is to acknowledge, with who has them.
+    takers: Takers,
 }
 
 batch_row! {
@@ -311,6 +312,36 @@ impl Written {
             acknowledges: false,
             passes_on: false,
             answer: None,
+        }
+    }
+
+    /// What a receipt says for the others of a group. `taker` is who has the alert, where somebody is to acknowledge it, and is kept
+    /// up to date, because one batch may say several things of it. Answers the person's standing after it where it changes
+    /// who has the alert: that is a change, also where the row's state stays.
+    fn says_for_others(
+        &mut self,
+        receipt: &Receipt,
+        taker: Option<&mut Option<UserId>>,
+        standing: Standing,
+    ) -> Option<Standing> {
+        let taker = taker?;
+        let who = &receipt.user.user;
+        match receipt.state {
+            ReceiptState::Acknowledged if taker.is_none() => {
+                *taker = Some(who.clone());
+                self.acknowledges = true;
+                Some(standing.after_taking())
+            }
+            ReceiptState::PassedOn if taker.is_none() => {
+                self.passes_on = true;
+                None
+            }
+            ReceiptState::PassedOn if taker.as_ref() == Some(who) => {
+                *taker = None;
+                (self.acknowledges, self.passes_on) = (false, true);
+                Some(standing.after_giving_back())
+            }
+            _ => None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a receipt does to an alert that several people have: somebody takes it on, or passes it on.
+//! What a receipt does to an alert that several people have: somebody takes it on, passes it on, or gives it back.
 //!
 //! It is part of the commit of the receipt. What follows for the others, who may be many, is left to [`super::group_receipts`].
 
@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{
     EscalationKey, Failure, Store, Tx,
+    acknowledgements::acknowledgement_in,
     attempts::{Note, small},
     escalations::key_of,
     group_receipts::{GroupReceipt, GroupReceiptRow},
@@ -15,7 +16,9 @@ use super::{
     row_batch::{Batch, Statement, batch_row},
     stored_name,
 };
-use crate::domain::{AlertId, ReceiptState, Tenant, Timestamp, UserId, UserKey, explanation};
+use crate::domain::{
+    Acknowledgement, AlertId, ReceiptState, Tenant, Timestamp, UserId, UserKey, explanation,
+};
 
 batch_row! {
     /// Somebody who may have an alert from now on.
@@ -27,28 +30,47 @@ batch_row! {
     }
 }
 
+batch_row! {
+    /// Somebody who says that an alert is not for them.
+    struct PassedOnRow<'a> {
+        tenant: &'a str,
+        user_id: &'a str,
+        alert_id: &'a str,
+        releases: bool,
+    }
+}
+
 /// Inbox rows that receipts change.
 type WrittenRows = HashMap<(UserKey, AlertId), Written>;
 
+/// Alerts that somebody is to acknowledge, with who has them; nobody, where they are anybody's.
+pub(super) type Takers = HashMap<(Tenant, AlertId), Option<UserId>>;
+
 impl Store {
-    /// Those of these alerts that somebody is to acknowledge, and nobody has.
-    pub(super) async fn open_for_all(
+    /// Those of these alerts that somebody is to acknowledge, with who has them.
+    pub(super) async fn takers(
         &self,
         tx: &mut Tx,
         alerts: &Batch<AlertRow<'_>>,
-    ) -> Result<HashSet<(Tenant, AlertId)>, Failure> {
+    ) -> Result<Takers, Failure> {
         static SELECT: Statement<AlertRow<'_>> = Statement::new(
-            "SELECT a.tenant, a.alert_id FROM {batch} JOIN alerts a USING (tenant, alert_id)
-             WHERE a.first_acknowledges = 1 AND a.taken_at_ms IS NULL AND a.status = 'firing'",
+            "SELECT a.tenant, a.alert_id, a.first_acknowledges, a.taken_by, a.taken_at_ms
+             FROM {batch} JOIN alerts a USING (tenant, alert_id)
+             WHERE a.first_acknowledges = 1 AND a.status = 'firing'",
         );
-        let mut open = HashSet::new();
+        let mut takers = Takers::new();
         if alerts.is_empty() {
-            return Ok(open);
+            return Ok(takers);
         }
         for row in &SELECT.over(alerts).fetch_all(&mut **tx).await? {
-            open.insert((stored_name!(row, "tenant", Tenant), stored_name!(row, "alert_id", AlertId)));
+            let taker = match acknowledgement_in(row)? {
+                Some(Acknowledgement::Taken { by, .. }) => Some(by),
+                Some(Acknowledgement::Open) | None => None,
+            };
+            let key = (stored_name!(row, "tenant", Tenant), stored_name!(row, "alert_id", AlertId));
+            takers.insert(key, taker);
         }
-        Ok(open)
+        Ok(takers)
     }
 
     /// An alert whose policy says so is taken: by the first who looks, or by the first who acknowledges it. Nobody else is chased:
@@ -71,7 +93,7 @@ impl Store {
         );
         static INSERT: Statement<GroupReceiptRow<'_>> = Statement::new(
             "INSERT INTO group_receipts ({columns}, ready_at_ms, after_user_id) SELECT {columns}, $1, '' FROM {batch} WHERE true
-             ON CONFLICT (tenant, user_id, alert_id, said, version) DO NOTHING",
+             ON CONFLICT (tenant, user_id, alert_id, said, version) DO UPDATE SET after_user_id = ''",
         );
         let takers = written.iter().filter(|(_, written)| written.takes);
         let takers = takers.map(|((user, alert), written)| TakingRow {
@@ -111,56 +133,80 @@ impl Store {
             return Ok(());
         }
         INSERT.over(&batch).bind(now.as_millisecond()).execute(&mut **tx).await?;
-        let said = receipts.iter().map(|receipt| (receipt.by.clone(), receipt.alert.clone()));
+        let said = receipts
+            .iter()
+            .map(|receipt| EscalationKey { user: receipt.by.clone(), alert: receipt.alert.clone() });
         self.note_said(tx, said.collect(), written, explanation::acknowledged, now).await
     }
 
-    /// Alerts that nobody has and that these people pass on, each version once. Before the rows are written, which say that it was.
+    /// Alerts that these people pass on: those that nobody has, each version once, and those that they have themselves, which are
+    /// anybody's again. Before the rows are written, which say that it was.
     pub(super) async fn pass_on(
         &self,
         tx: &mut Tx,
         written: &WrittenRows,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        static INSERT: Statement<UserAlertRow<'_>> = Statement::new(
-            "INSERT INTO group_receipts (tenant, user_id, alert_id, said, version, ready_at_ms, after_user_id)
-             SELECT batch.tenant, batch.user_id, batch.alert_id, 'passed_on', i.version, $1, ''
+        static RELEASE: Statement<UserAlertRow<'_>> = Statement::new(
+            "UPDATE alerts SET taken_by = NULL, taken_version = NULL, taken_at_ms = NULL
+             FROM {batch} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id
+                 AND alerts.taken_by = batch.user_id AND alerts.first_acknowledges = 1 AND alerts.taken_at_ms IS NOT NULL
+                 AND alerts.status = 'firing'
+             RETURNING alerts.tenant AS tenant, alerts.alert_id AS alert_id, batch.user_id AS user_id",
+        );
+        // Who goes through the others begins anew, where an earlier word of the same person is under way.
+        static INSERT: Statement<PassedOnRow<'_>> = Statement::new(
+            "INSERT INTO group_receipts (tenant, user_id, alert_id, said, version, ready_at_ms, after_user_id, releases)
+             SELECT batch.tenant, batch.user_id, batch.alert_id, 'passed_on', i.version, $1, '', batch.releases
              FROM {batch} CROSS JOIN inbox i CROSS JOIN alerts a
              WHERE i.tenant = batch.tenant AND i.user_id = batch.user_id AND i.alert_id = batch.alert_id
                  AND a.tenant = batch.tenant AND a.alert_id = batch.alert_id
                  AND a.first_acknowledges = 1 AND a.taken_at_ms IS NULL AND a.status = 'firing'
-                 AND coalesce(i.passed_on_version, 0) < i.version
-             ON CONFLICT (tenant, user_id, alert_id, said, version) DO NOTHING
+                 AND (batch.releases = 1 OR coalesce(i.passed_on_version, 0) < i.version)
+             ON CONFLICT (tenant, user_id, alert_id, said, version) DO UPDATE SET after_user_id = '',
+                 releases = CASE WHEN excluded.releases = 1 THEN 1 ELSE group_receipts.releases END
              RETURNING tenant, user_id, alert_id",
         );
-        let passed = written.iter().filter(|(_, written)| written.passes_on);
-        let batch = Batch::of(self.engine, passed.map(|((user, alert), _)| UserAlertRow::of(user, alert)))?;
+        let passed: Vec<_> = written.iter().filter(|(_, written)| written.passes_on).collect();
+        let batch =
+            Batch::of(self.engine, passed.iter().map(|((user, alert), _)| UserAlertRow::of(user, alert)))?;
         if batch.is_empty() {
             return Ok(());
         }
+        let released = RELEASE.over(&batch).fetch_all(&mut **tx).await?;
+        let released = released.iter().map(key_of).collect::<Result<HashSet<_>, _>>()?;
+        let alerts: BTreeSet<_> = released.iter().map(|key| (&key.user.tenant, &key.alert)).collect();
+        let alerts = alerts.into_iter().map(|(tenant, alert)| AlertRow::of(tenant, alert));
+        self.wake_channels(tx, &Batch::of(self.engine, alerts)?, now).await?;
+        let rows = passed.iter().map(|((user, alert), _)| PassedOnRow {
+            tenant: user.tenant.as_str(),
+            user_id: user.user.as_str(),
+            alert_id: alert.as_str(),
+            releases: released.contains(&EscalationKey { user: user.clone(), alert: alert.clone() }),
+        });
+        let batch = Batch::of(self.engine, rows)?;
         let passed = INSERT.over(&batch).bind(now.as_millisecond()).fetch_all(&mut **tx).await?;
         let keys = passed.iter().map(key_of).collect::<Result<Vec<_>, _>>()?;
-        let said = keys.into_iter().map(|EscalationKey { user, alert }| (user, alert)).collect();
-        self.note_said(tx, said, written, explanation::passed_on, now).await
+        let (given_back, passed): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| released.contains(key));
+        self.note_said(tx, given_back, written, explanation::given_back, now).await?;
+        self.note_said(tx, passed, written, explanation::passed_on, now).await
     }
 
     /// Leaves a note of what each of these people said, with where they said it.
     async fn note_said(
         &self,
         tx: &mut Tx,
-        said: Vec<(UserKey, AlertId)>,
+        said: Vec<EscalationKey>,
         written: &WrittenRows,
         words: fn(&str) -> String,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        let by = |key: &(UserKey, AlertId)| written.get(key).and_then(|written| written.by.as_deref());
-        let notes: Vec<(EscalationKey, String)> = said
-            .into_iter()
-            .map(|key| {
-                let words = words(by(&key).unwrap_or_default());
-                (EscalationKey { user: key.0, alert: key.1 }, words)
-            })
-            .collect();
+        let mut notes = Vec::with_capacity(said.len());
+        for key in said {
+            let row = (key.user, key.alert);
+            let by = written.get(&row).and_then(|written| written.by.as_deref()).unwrap_or_default();
+            notes.push((EscalationKey { user: row.0, alert: row.1 }, words(by)));
+        }
         let notes: Vec<Note<'_>> = notes.iter().map(|(key, words)| (key, words.as_str(), now)).collect();
         self.write_notes(tx, &notes).await
     }

@@ -426,6 +426,16 @@ async fn an_alert_is_everybodys_until_one_acknowledges_it() -> anyhow::Result<()
     world.carry().await?;
     world.pass(DAY).await?;
     assert_eq!(pushes("b"), [0, 0, 0]);
+
+    // Not after all: the others are told as if it had come now, and to look ends it for the one who looks.
+    world.say("ben", "b", ReceiptState::PassedOn).await?;
+    world.carry().await?;
+    world.pass(secs(1)).await?;
+    assert_eq!(pushes("b"), [1, 0, 1]);
+    world.say("cleo", "b", ReceiptState::Seen).await?;
+    world.pass(HOUR).await?;
+    assert_eq!(pushes("b"), [2, 0, 1]);
+    assert!(world.says("ben", "b", "given back").await?);
     Ok(())
 }
 

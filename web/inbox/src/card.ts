@@ -91,13 +91,13 @@ function acknowledgeBar({ alert, state }: ShownRow, { words, user }: CardView): 
   const { id, title, status } = alert;
   if (!acknowledgement) return [];
   const { by } = acknowledgement;
-  if (by) {
-    const name = by === NOBODY_NOW ? words.somebody : by;
-    return [el("p", { class: "said", part: "acknowledgement", dir: "auto" }, icon("read"), by === user ? words.youHaveIt : fill(words.hasIt, { name }))];
-  }
-  if (status !== "firing") return [];
   const button = (what: "acknowledge" | "passOn") => el("button", { type: "button", part: "action acknowledge", "data-do": what, "data-id": id, "aria-label": `${words[what]}: ${title}` }, words[what]);
-  return [el("div", { class: "answers", part: "acknowledge-bar" }, button("acknowledge"), ...(state === "dismissed" ? [] : [button("passOn")]))];
+  const bar = (...buttons: HTMLElement[]) => status === "firing" ? [el("div", { class: "answers", part: "acknowledge-bar" }, ...buttons)] : [];
+  if (!by) return bar(button("acknowledge"), ...(state === "dismissed" ? [] : [button("passOn")]));
+  const name = by === NOBODY_NOW ? words.somebody : by;
+  const said = el("p", { class: "said", part: "acknowledgement", dir: "auto" }, icon("read"), by === user ? words.youHaveIt : fill(words.hasIt, { name }));
+  // Whoever has it may give it back.
+  return by === user ? [said, ...bar(button("passOn"))] : [said];
 }
 
 /** What can be done with any alert: icons, whose names show when one points at them, gets to them by keyboard or presses long. */

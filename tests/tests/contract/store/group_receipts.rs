@@ -14,6 +14,9 @@ on_both_engines!(
     what_nobody_is_to_acknowledge_is_read_or_put_away,
     many_others_are_gone_through_page_by_page,
     what_cannot_be_carried_holds_up_no_other,
+    what_is_given_back_is_told_to_the_others_as_if_it_had_come_now,
+    only_whoever_has_it_gives_it_back_and_what_one_batch_says_counts_in_its_order,
+    what_is_over_or_told_since_is_not_told_again_when_it_is_given_back,
 );
 
 fn to_three(id: &str) -> NewAlert {
@@ -262,5 +265,119 @@ async fn what_cannot_be_carried_holds_up_no_other(
     store.put_off_group_receipt(&due[0], at(600)).await?;
     assert_eq!(store.group_receipts(at(2)).await?, &due[1..]);
     assert_eq!(store.group_receipts(at(600)).await?.len(), 2);
+    Ok(())
+}
+
+async fn what_is_given_back_is_told_to_the_others_as_if_it_had_come_now(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    let everybody = ["ana", "ben", "cleo", "dora", "eve"];
+    let new = alert("a").to_users(everybody).first_acknowledges().build();
+    store.record(std::slice::from_ref(&new), at(0)).await?;
+    store.apply_receipts(&[says("cleo", "a", ReceiptState::Seen)], at(1)).await?;
+    store.apply_receipts(&[says("dora", "a", ReceiptState::Dismissed)], at(1)).await?;
+    store.apply_receipts(&[says("ana", "a", ReceiptState::Acknowledged)], at(2)).await?;
+    carry(store, 2).await?;
+    store.apply_receipts(&[says("eve", "a", ReceiptState::Read)], at(3)).await?;
+    assert_eq!(due(store, 1_000).await?, [], "it is ana's, and nobody is chased");
+
+    // Also when she had put it away meanwhile.
+    store.apply_receipts(&[says("ana", "a", ReceiptState::Dismissed)], at(1_001)).await?;
+    let said = store.apply_receipts(&[says("ana", "a", ReceiptState::PassedOn)], at(1_002)).await?;
+    assert!(said[0].is_some(), "a change, also of what was put away");
+    let rows = carry(store, 1_003).await?;
+    let shown_to: Vec<_> = rows.iter().map(|row| (row.user.as_str(), row.state, row.unread)).collect();
+    let (again, away) = (InboxState::New, InboxState::Dismissed);
+    let expected =
+        [("ana", away, 0), ("ben", again, 1), ("cleo", again, 1), ("dora", away, 0), ("eve", again, 1)];
+    assert_eq!(shown_to, expected);
+    for who in everybody {
+        assert_eq!(shown(store, who, "a").await?.1, Some(Acknowledgement::Open), "{who}");
+    }
+    let chased = [(acme("ben"), None), (acme("cleo"), None), (acme("eve"), None)];
+    assert_eq!(due(store, 1_003).await?, chased, "at once, whoever did not put it away");
+    assert!(told(store, "ana", "a").await?.iter().any(|what| what.starts_with("given back by session")));
+    let again = "whoever had it gave it back: chased again from the first step, which is due now".to_owned();
+    assert_eq!(told(store, "eve", "a").await?.iter().filter(|what| **what == again).count(), 1);
+
+    // It is as it was: to look ends one's own escalation, and whoever wants it has it.
+    store.apply_receipts(&[says("cleo", "a", ReceiptState::Seen)], at(1_004)).await?;
+    store.apply_receipts(&[says("ben", "a", ReceiptState::Acknowledged)], at(1_005)).await?;
+    carry(store, 1_005).await?;
+    assert_eq!(shown(store, "eve", "a").await?.1, taken("ben", 1_005));
+    assert_eq!(store.next_due().await?, None);
+
+    // Given back a second time, it is told a second time; so it is by one who passed it on before.
+    for (taker, secs) in [("ana", 2_000), ("ana", 3_000)] {
+        let giver = if secs == 2_000 { "ben" } else { "ana" };
+        store.apply_receipts(&[says(giver, "a", ReceiptState::PassedOn)], at(secs)).await?;
+        assert_eq!(carry(store, secs).await?.len(), 5);
+        assert!(due(store, secs).await?.contains(&(acme("eve"), None)), "{secs}");
+        store.apply_receipts(&[says(taker, "a", ReceiptState::Acknowledged)], at(secs + 1)).await?;
+        carry(store, secs + 1).await?;
+    }
+    Ok(())
+}
+
+async fn only_whoever_has_it_gives_it_back_and_what_one_batch_says_counts_in_its_order(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    use ReceiptState::{Acknowledged, PassedOn};
+    store.record(&[to_three("a")], at(0)).await?;
+    let steps: [(&str, &[(&str, ReceiptState)], Option<&str>); 6] = [
+        ("taken", &[("ana", Acknowledged)], Some("ana")),
+        ("by another it is put away", &[("ben", PassedOn)], Some("ana")),
+        ("given back and taken again", &[("ana", PassedOn), ("ana", Acknowledged)], Some("ana")),
+        ("given back, and another has it", &[("ana", PassedOn), ("ben", Acknowledged)], Some("ben")),
+        ("taken twice and given back", &[("ben", Acknowledged), ("ben", PassedOn)], None),
+        ("taken and given back", &[("cleo", Acknowledged), ("cleo", PassedOn)], None),
+    ];
+    for ((why, says_all, expected), secs) in steps.into_iter().zip(1..) {
+        let batch: Vec<_> = says_all.iter().map(|(who, state)| says(who, "a", *state)).collect();
+        store.apply_receipts(&batch, at(secs)).await?;
+        carry(store, secs).await?;
+        let has_it = match shown(store, "ana", "a").await?.1 {
+            Some(Acknowledgement::Taken { by, .. }) => Some(by.as_str().to_owned()),
+            _ => None,
+        };
+        assert_eq!(has_it.as_deref(), expected, "{why}");
+    }
+    // Pages of what was said before are begun anew by what is said again.
+    let names: Vec<String> = (0..3).map(|n| format!("p{n}")).collect();
+    store.record(&[alert("b").to_users(&names).first_acknowledges().build()], at(10)).await?;
+    store.apply_receipts(&[says("p0", "b", Acknowledged)], at(11)).await?;
+    let first = store.group_receipts(at(11)).await?.remove(0);
+    assert!(store.carry(&first, 1, at(11)).await?.is_more);
+    store.apply_receipts(&[says("p0", "b", PassedOn), says("p0", "b", Acknowledged)], at(12)).await?;
+    carry(store, 12).await?;
+    for who in ["p0", "p1", "p2"] {
+        assert_eq!(shown(store, who, "b").await?.1, taken("p0", 12), "{who}");
+    }
+    Ok(())
+}
+
+async fn what_is_over_or_told_since_is_not_told_again_when_it_is_given_back(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    let first = to_three("a");
+    store.record(std::slice::from_ref(&first), at(0)).await?;
+    store.apply_receipts(&[says("ana", "a", ReceiptState::Acknowledged)], at(1)).await?;
+    carry(store, 1).await?;
+    store.apply_receipts(&[says("ana", "a", ReceiptState::PassedOn)], at(2)).await?;
+    // Before it is carried, a worse version tells everybody, and ben looks.
+    store.record(&[later_version(&first).critical().build()], at(3)).await?;
+    store.apply_receipts(&[says("ben", "a", ReceiptState::Seen)], at(4)).await?;
+    carry(store, 5).await?;
+    assert_eq!(shown(store, "ben", "a").await?.0, InboxState::Seen);
+    let chased = due(store, 40).await?;
+    assert!(chased.iter().all(|(user, _)| *user != acme("ben")), "{chased:?}");
+
+    let brief = to_three("b");
+    store.record(std::slice::from_ref(&brief), at(100)).await?;
+    store.apply_receipts(&[says("ana", "b", ReceiptState::Acknowledged)], at(101)).await?;
+    carry(store, 101).await?;
+    store.record(&[later_version(&brief).resolved().build()], at(102)).await?;
+    store.apply_receipts(&[says("ana", "b", ReceiptState::PassedOn)], at(103)).await?;
+    assert_eq!(carry(store, 103).await?, [], "it is over");
     Ok(())
 }

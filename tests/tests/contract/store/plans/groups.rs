@@ -26,6 +26,12 @@ impl Tour<'_> {
             self.store.carry(one, GROUP_PAGE_MAX, self.at(4)).await?;
             (self.heard)("carry");
         }
+        self.store.apply_receipts(&[receipt(&acme("ana"), [&id], ReceiptState::PassedOn)], self.at(4)).await?;
+        (self.heard)("apply_receipts: of whoever gives it back");
+        for one in self.store.group_receipts(self.at(4)).await? {
+            self.store.carry(&one, GROUP_PAGE_MAX, self.at(4)).await?;
+            (self.heard)("carry: what is given back");
+        }
         // More than one page has.
         let many = self.alert("many", &["ana", "p1", "p2"]);
         let many = NewAlert { group, first_due_at: None, absent_due_at: None, ..many };
