@@ -49,7 +49,7 @@ export function takeFrames(
         if (link.transport === "poll") { startOver(c, frame); break; }
         s.inbox = counted(s.inbox, frame);
         link.replayTo = Math.max(link.replayTo, frame.seq);
-        if (frame.seq > s.inbox.seq) miss(c, false, 0);
+        if (frame.seq > s.inbox.seq) miss(c, 0);
         break;
       case "goaway": if (link.id === s.current?.id) s.moveAt = c.now + frame.after_ms + c.random() * frame.within_ms; break;
       case "event":
@@ -67,7 +67,7 @@ function welcome(c: Step, link: Link, hello: HelloFrame): void {
     link.replayTo = hello.seq;
     s.inbox = counted(s.inbox, hello);
     if (s.inbox.loaded) Object.assign(s, { need: null, ahead: null }); // The replay begins where something was missing.
-    else miss(c, true, 0);
+    else miss(c, 0);
     return;
   }
   startOver(c, hello);
@@ -78,7 +78,7 @@ function startOver(c: Step, { seq, cursor, unread }: Place): void {
   const { s } = c;
   s.inbox = { ...empty, pending: s.inbox.pending, seq, cursor, top: seq, unread };
   Object.assign(s, { need: null, fetch: null, ahead: null });
-  miss(c, true, 0);
+  miss(c, 0);
 }
 
 function takeChanges(c: Step, changes: readonly Change[]): void {
@@ -102,7 +102,7 @@ function placed(c: Step, link: Link, frame: Change): void {
   const isNext = seq <= tip(s, link) + 1 || link.transport === "poll";
   if (!isNext) miss(c);
   // A page that is on its way may show the row as it was before this receipt.
-  if ((s.fetch || s.paging) && frame.type === "receipt" && !frame.alerts.every((id) => s.inbox.rows.has(id))) miss(c, s.fetch?.quiet, 0);
+  if ((s.fetch || s.paging) && frame.type === "receipt" && !frame.alerts.every((id) => s.inbox.rows.has(id))) miss(c, 0);
   if (s.need || s.fetch) {
     const run = s.ahead;
     if (!run || seq > run.seq) s.ahead = { from: run && seq === run.seq + 1 ? run.from : seq, seq, cursor };
@@ -124,10 +124,10 @@ function tip(s: State, link: Link): number {
   return Math.max(s.inbox.seq, link.held?.seq ?? 0, link.replayTo, ahead);
 }
 
-function miss(c: Step, quiet = false, waitMs = HEAL_WAIT_MS * (0.5 + c.random() / 2)): void {
+function miss(c: Step, waitMs = HEAL_WAIT_MS * (0.5 + c.random() / 2)): void {
   const { s } = c;
   const at = Math.min(s.need?.at ?? Infinity, c.now + waitMs);
-  s.need = { from: s.inbox.seq, at, quiet: quiet && (s.need?.quiet ?? true) };
+  s.need = { from: s.inbox.seq, at };
 }
 
 export function fetchMissing(c: Step): void {
@@ -152,7 +152,7 @@ export function pageTaken(c: Step, page: Page, more: boolean): void {
   const wasLoaded = s.inbox.loaded;
   const { inbox, news } = takePage(s.inbox, page);
   s.inbox = inbox;
-  if (!fetch.quiet) announce(c, news);
+  announce(c, news);
   const lowest = page.alerts.at(-1)?.seq ?? 0;
   const hasDeleted = head.deleted_to > inbox.deletedTo;
   const isBack = page.next_before === null || lowest <= (hasDeleted ? Number(inbox.nextBefore) : fetch.from);

@@ -179,7 +179,7 @@ function greeted(c: Step, link: Link): void {
 /** A greeting without words: a poll with a cursor was answered. */
 function resumed(c: Step, link: Link): void {
   greeted(c, link);
-  if (!c.s.inbox.loaded) c.s.need ??= { from: c.s.inbox.seq, at: c.now, quiet: true };
+  if (!c.s.inbox.loaded) c.s.need ??= { from: c.s.inbox.seq, at: c.now };
 }
 
 /** A connection is gone, or will not come. */

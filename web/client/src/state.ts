@@ -85,9 +85,9 @@ export interface State {
 
   inbox: Inbox;
   /** Changes after `from` are missing; fetched from the inbox at `at`. */
-  need: { from: number; at: number; quiet: boolean } | null;
+  need: { from: number; at: number } | null;
   /** The fetch under way, with the pages that came. */
-  fetch: { from: number; quiet: boolean; pages: readonly Page[] } | null;
+  fetch: { from: number; pages: readonly Page[] } | null;
   /** Numbers without holes among themselves that came while something before them was missing. */
   ahead: { from: number; seq: number; cursor: string } | null;
   paging: boolean;

@@ -358,6 +358,22 @@ describe("a session", () => {
     }
   });
 
+  // The first page can have an alert that its frame, a moment later, then does not make new.
+  it("tells of an alert once that comes while the first page is on its way, at every moment", () => {
+    for (let at = 0; at < 200; at++) {
+      const world = new World(at + 1);
+      world.publish("before");
+      world.hear({ kind: "start" });
+      world.pass(at);
+      const isGreeted = world.state.current !== null;
+      world.publish("meanwhile", "late");
+      world.pass(2_000);
+      const [before = 0, meanwhile = 0] = [world.news.get("before"), world.news.get("meanwhile")];
+      expect([before, isGreeted ? meanwhile : 1], `after ${at} ms`).toEqual([0, 1]);
+      expectSettled(world);
+    }
+  });
+
   it("does not dial when nobody asked, or after stop", () => {
     const world = new World(1);
     world.hear({ kind: "online" });
