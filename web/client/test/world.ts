@@ -2,7 +2,9 @@
  * A scripted server, a network with faults, a virtual clock, and one machine between them. Everything that can be
  * chance comes from one seed. `tick` events come when the machine asked for them; a run that asks for ever is an error.
  */
+import { expect } from "vitest";
 import { fullJitter } from "../src/backoff.ts";
+import { view } from "../src/inbox.ts";
 import { step, wakeAt } from "../src/machine.ts";
 import { isUnread, rowAfter, type ClientFrame, type Page, type PageStart, type ReceiptState, type Row, type Said, type ServerFrame, type Transport } from "../src/protocol.ts";
 import * as living from "../src/living.ts";
@@ -332,4 +334,20 @@ export function expectPaced({ messages }: World): void {
     if (inASecond > 10) throw new Error(`more than 10 messages in the second after ${at}`);
     if (alerts && (alerts.length === 0 || alerts.length > 50 || JSON.stringify(alerts).length > 4_000)) throw new Error(`a message names ${alerts?.length} alerts`);
   });
+}
+
+/** What the server has is what is shown, of all that is loaded; and nothing still waits. */
+export function expectSettled(world: World): void {
+  expect(status(world.state)).toBe("live");
+  expect(world.state.current?.transport).toBe(world.transports.find((transport) => !world.blocked.has(transport)));
+  expect(world.state.inbox.pending).toEqual([]);
+  const shown = view(world.state.inbox);
+  expect(shown.unread).toBe(world.unread);
+  for (const row of shown.alerts) {
+    const { seq, state, alert } = world.rows.get(row.alert.id) ?? {};
+    expect([row.seq, row.state, row.alert.version]).toEqual([seq, state, alert?.version]);
+  }
+  const lowest = Number(world.state.inbox.nextBefore ?? 0);
+  const expected = [...world.rows.values()].filter((row) => row.seq >= lowest).map((row) => row.alert.id).sort();
+  expect(shown.alerts.filter((row) => row.seq >= lowest).map((row) => row.alert.id).sort()).toEqual(expected);
 }
