@@ -176,7 +176,8 @@ pub fn given_back(by: &str) -> String {
 }
 
 /// That the recipient who had the alert gave it back.
-pub const GIVEN_BACK: &str = "whoever had it gave it back: chased again from the first step, which is due now";
+pub const GIVEN_BACK: &str =
+    "whoever had it gave it back: chased again from the first step, which is due now";
 
 /// That another recipient passed the alert on.
 pub const HASTENED: &str = "another recipient passed it on: the next step is due now";

@@ -32,7 +32,32 @@ pub(super) fn acknowledgement_in(row: &AnyRow) -> Result<Option<Acknowledgement>
 /// Alerts that are to be acknowledged, by their key.
 pub(super) type Acknowledgements = HashMap<(Tenant, AlertId), Acknowledgement>;
 
+/// Alerts that somebody is to acknowledge, with who has them; nobody, where they are anybody's.
+pub(super) type Takers = HashMap<(Tenant, AlertId), Option<UserId>>;
+
 impl Store {
+    /// Those of these alerts that somebody is to acknowledge, with who has them.
+    pub(super) async fn takers(&self, tx: &mut Tx, alerts: &Batch<AlertRow<'_>>) -> Result<Takers, Failure> {
+        static SELECT: Statement<AlertRow<'_>> = Statement::new(
+            "SELECT a.tenant, a.alert_id, a.first_acknowledges, a.taken_by, a.taken_at_ms
+             FROM {batch} JOIN alerts a USING (tenant, alert_id)
+             WHERE a.first_acknowledges = 1 AND a.status = 'firing'",
+        );
+        let mut takers = Takers::new();
+        if alerts.is_empty() {
+            return Ok(takers);
+        }
+        for row in &SELECT.over(alerts).fetch_all(&mut **tx).await? {
+            let taker = match acknowledgement_in(row)? {
+                Some(Acknowledgement::Taken { by, .. }) => Some(by),
+                Some(Acknowledgement::Open) | None => None,
+            };
+            let key = (stored_name!(row, "tenant", Tenant), stored_name!(row, "alert_id", AlertId));
+            takers.insert(key, taker);
+        }
+        Ok(takers)
+    }
+
     /// Which of these alerts are to be acknowledged, and who has them.
     pub(super) async fn acknowledgements<'a>(
         &self,

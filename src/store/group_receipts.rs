@@ -354,8 +354,7 @@ impl Store {
             "SELECT e.tenant, e.user_id, e.alert_id FROM {batch} CROSS JOIN escalations e
              WHERE e.tenant = batch.tenant AND e.user_id = batch.user_id AND e.alert_id = batch.alert_id AND e.round > $1",
         );
-        let batch =
-            Batch::of(self.engine, people.iter().map(|user| UserAlertRow::of(user, &receipt.alert)))?;
+        let batch = Batch::of(self.engine, people.iter().map(|user| UserAlertRow::of(user, &receipt.alert)))?;
         let found = SELECT.over(&batch).bind(i64::from(receipt.version)).fetch_all(&mut **tx).await?;
         found.iter().map(|row| Ok(key_of(row)?.user)).collect()
     }
@@ -377,8 +376,7 @@ impl Store {
                  AND escalations.alert_id = batch.alert_id AND escalations.expires_at_ms > $1
              RETURNING escalations.tenant AS tenant, escalations.user_id AS user_id, escalations.alert_id AS alert_id",
         );
-        let batch =
-            Batch::of(self.engine, people.iter().map(|user| UserAlertRow::of(user, &receipt.alert)))?;
+        let batch = Batch::of(self.engine, people.iter().map(|user| UserAlertRow::of(user, &receipt.alert)))?;
         if batch.is_empty() {
             return Ok(());
         }

@@ -4,14 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use super::{
     EscalationKey, Failure, Store, StoreError, Tx,
+    acknowledgements::Takers,
     chase::StoppedRow,
     inbox_rows::{standing_of, stored_state},
     key_rows::{AlertRow, UserAlertRow},
     maybe_time,
     row_batch::{Batch, Statement, batch_row},
-    stored_name,
-    taking::Takers,
-    time,
+    stored_name, time,
     together::Together,
     word,
 };

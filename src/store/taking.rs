@@ -6,7 +6,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{
     EscalationKey, Failure, Store, Tx,
-    acknowledgements::acknowledgement_in,
     attempts::{Note, small},
     escalations::key_of,
     group_receipts::{GroupReceipt, GroupReceiptRow},
@@ -16,9 +15,7 @@ use super::{
     row_batch::{Batch, Statement, batch_row},
     stored_name,
 };
-use crate::domain::{
-    Acknowledgement, AlertId, ReceiptState, Tenant, Timestamp, UserId, UserKey, explanation,
-};
+use crate::domain::{AlertId, ReceiptState, Tenant, Timestamp, UserId, UserKey, explanation};
 
 batch_row! {
     /// Somebody who may have an alert from now on.
@@ -43,36 +40,7 @@ batch_row! {
 /// Inbox rows that receipts change.
 type WrittenRows = HashMap<(UserKey, AlertId), Written>;
 
-/// Alerts that somebody is to acknowledge, with who has them; nobody, where they are anybody's.
-pub(super) type Takers = HashMap<(Tenant, AlertId), Option<UserId>>;
-
 impl Store {
-    /// Those of these alerts that somebody is to acknowledge, with who has them.
-    pub(super) async fn takers(
-        &self,
-        tx: &mut Tx,
-        alerts: &Batch<AlertRow<'_>>,
-    ) -> Result<Takers, Failure> {
-        static SELECT: Statement<AlertRow<'_>> = Statement::new(
-            "SELECT a.tenant, a.alert_id, a.first_acknowledges, a.taken_by, a.taken_at_ms
-             FROM {batch} JOIN alerts a USING (tenant, alert_id)
-             WHERE a.first_acknowledges = 1 AND a.status = 'firing'",
-        );
-        let mut takers = Takers::new();
-        if alerts.is_empty() {
-            return Ok(takers);
-        }
-        for row in &SELECT.over(alerts).fetch_all(&mut **tx).await? {
-            let taker = match acknowledgement_in(row)? {
-                Some(Acknowledgement::Taken { by, .. }) => Some(by),
-                Some(Acknowledgement::Open) | None => None,
-            };
-            let key = (stored_name!(row, "tenant", Tenant), stored_name!(row, "alert_id", AlertId));
-            takers.insert(key, taker);
-        }
-        Ok(takers)
-    }
-
     /// An alert whose policy says so is taken: by the first who looks, or by the first who acknowledges it. Nobody else is chased:
     /// their escalations find that out when they come due.
     pub(super) async fn take(
@@ -147,12 +115,14 @@ impl Store {
         written: &WrittenRows,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        static RELEASE: Statement<UserAlertRow<'_>> = Statement::new(
+        static HAD: Statement<UserAlertRow<'_>> = Statement::new(
+            "SELECT a.tenant, batch.user_id, a.alert_id FROM {batch} JOIN alerts a
+                 ON a.tenant = batch.tenant AND a.alert_id = batch.alert_id AND a.taken_by = batch.user_id
+             WHERE a.first_acknowledges = 1 AND a.taken_at_ms IS NOT NULL AND a.status = 'firing' {lock:a}",
+        );
+        static RELEASE: Statement<AlertRow<'_>> = Statement::new(
             "UPDATE alerts SET taken_by = NULL, taken_version = NULL, taken_at_ms = NULL
-             FROM {batch} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id
-                 AND alerts.taken_by = batch.user_id AND alerts.first_acknowledges = 1 AND alerts.taken_at_ms IS NOT NULL
-                 AND alerts.status = 'firing'
-             RETURNING alerts.tenant AS tenant, alerts.alert_id AS alert_id, batch.user_id AS user_id",
+             FROM {batch} WHERE alerts.tenant = batch.tenant AND alerts.alert_id = batch.alert_id",
         );
         // Who goes through the others begins anew, where an earlier word of the same person is under way.
         static INSERT: Statement<PassedOnRow<'_>> = Statement::new(
@@ -173,11 +143,15 @@ impl Store {
         if batch.is_empty() {
             return Ok(());
         }
-        let released = RELEASE.over(&batch).fetch_all(&mut **tx).await?;
+        let released = HAD.over(&batch).fetch_all(&mut **tx).await?;
         let released = released.iter().map(key_of).collect::<Result<HashSet<_>, _>>()?;
         let alerts: BTreeSet<_> = released.iter().map(|key| (&key.user.tenant, &key.alert)).collect();
         let alerts = alerts.into_iter().map(|(tenant, alert)| AlertRow::of(tenant, alert));
-        self.wake_channels(tx, &Batch::of(self.engine, alerts)?, now).await?;
+        let alerts = Batch::of(self.engine, alerts)?;
+        if !alerts.is_empty() {
+            RELEASE.over(&alerts).execute(&mut **tx).await?;
+            self.wake_channels(tx, &alerts, now).await?;
+        }
         let rows = passed.iter().map(|((user, alert), _)| PassedOnRow {
             tenant: user.tenant.as_str(),
             user_id: user.user.as_str(),

@@ -26,7 +26,9 @@ impl Tour<'_> {
             self.store.carry(one, GROUP_PAGE_MAX, self.at(4)).await?;
             (self.heard)("carry");
         }
-        self.store.apply_receipts(&[receipt(&acme("ana"), [&id], ReceiptState::PassedOn)], self.at(4)).await?;
+        self.store
+            .apply_receipts(&[receipt(&acme("ana"), [&id], ReceiptState::PassedOn)], self.at(4))
+            .await?;
         (self.heard)("apply_receipts: of whoever gives it back");
         for one in self.store.group_receipts(self.at(4)).await? {
             self.store.carry(&one, GROUP_PAGE_MAX, self.at(4)).await?;
