@@ -56,6 +56,11 @@ pub struct Remarks {
     #[serde(skip_serializing_if = "is_none")]
     #[schema(value_type = Count, required = false)]
     pub users_unknown_count: usize,
+    /// Of the groups it names, the first in which nobody is, among the first 100 different groups of the request. Who is added later is
+    /// not told of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = FirstNames, required = false)]
+    pub groups_empty: Vec<String>,
 }
 
 /// One alert was published.

@@ -63,7 +63,7 @@ impl Form {
             }
             return Ok(Self::Binary);
         }
-        expect_media_type(headers, &[JSON, NDJSON[0], cloudevent::STRUCTURED])?;
+        expect_media_type(headers, &[JSON, NDJSON[0], cloudevent::STRUCTURED, cloudevent::BATCH])?;
         Ok(Self::Json)
     }
 

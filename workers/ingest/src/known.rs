@@ -9,10 +9,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tracing::debug;
 use watchbell::{
     domain::{
-        Alert, AlertId, Tenant, UserId,
+        Alert, AlertId, GroupId, Tenant, UserId,
         publication::{Known, Meets, Publication, TooFarAhead, VersionFingerprints, meets},
     },
     store::{Store, StoreError},
@@ -24,8 +25,8 @@ use crate::{
     answers::Remarks,
     auth::Producer,
     limits::{
-        USERS_LOOKED_FOR_MAX, USERS_PER_READ_MAX, USERS_UNKNOWN_NAMED_MAX,
-        USERS_UNKNOWN_NAMED_PER_REQUEST_MAX,
+        GROUPS_LOOKED_FOR_MAX, READS_PER_REQUEST_MAX, USERS_LOOKED_FOR_MAX, USERS_PER_READ_MAX,
+        USERS_UNKNOWN_NAMED_MAX, USERS_UNKNOWN_NAMED_PER_REQUEST_MAX,
     },
 };
 
@@ -35,7 +36,9 @@ pub struct Answered {
     alerts: HashMap<AlertId, Known>,
     /// Of the users who were looked for, those who are not known.
     unknown: HashSet<UserId>,
-    /// Names of them that were told already.
+    /// Of the groups that were looked for, those in which nobody is.
+    empty: HashSet<GroupId>,
+    /// Names of either that were told already.
     named: usize,
 }
 
@@ -61,15 +64,33 @@ pub async fn ask(shared: &Shared, producer: &Producer, alerts: &[&Alert]) -> Ans
     }
 }
 
-/// Two reads at once, of the alerts and of their people, because the producer waits for both. Those of many people come one after the
+/// Reads of the alerts, of their people and of their groups at once, because the producer waits for all. Those of many people come one after the
 /// other, each of a bounded number of rows, so that others' reads come in between.
 async fn look_up(store: &Store, tenant: &Tenant, alerts: &[&Alert]) -> Result<Answered, StoreError> {
     let ids: Vec<AlertId> = unique(alerts.iter().map(|alert| &alert.id), usize::MAX);
     let users: Vec<UserId> = unique(alerts.iter().flat_map(|alert| &alert.to.users), USERS_LOOKED_FOR_MAX);
-    let (alerts, known) =
-        tokio::try_join!(store.known_alerts(tenant, &ids), known_of(store, tenant, &users))?;
+    let groups = unique(alerts.iter().flat_map(|alert| &alert.to.groups), GROUPS_LOOKED_FOR_MAX);
+    let (alerts, known, empty) = tokio::try_join!(
+        store.known_alerts(tenant, &ids),
+        known_of(store, tenant, &users),
+        empty_of(store, tenant, groups)
+    )?;
     let unknown = users.into_iter().filter(|user| !known.contains(user)).collect();
-    Ok(Answered { alerts, unknown, named: 0 })
+    Ok(Answered { alerts, unknown, empty, named: 0 })
+}
+
+/// Those of these groups in which nobody is.
+pub async fn empty_of(
+    store: &Store,
+    tenant: &Tenant,
+    groups: Vec<GroupId>,
+) -> Result<HashSet<GroupId>, StoreError> {
+    let reads = stream::iter(groups).map(|group| async move {
+        let first = store.members_after(tenant, &group, None, 1).await?;
+        Ok::<_, StoreError>(first.is_empty().then_some(group))
+    });
+    let all: Vec<Option<GroupId>> = reads.buffered(READS_PER_REQUEST_MAX).try_collect().await?;
+    Ok(all.into_iter().flatten().collect())
 }
 
 /// Those of these people who are known.
@@ -121,6 +142,11 @@ impl Answered {
         let users_unknown: Vec<String> = unknown().take(left).map(|user| user.as_str().to_owned()).collect();
         let users_unknown_count = unknown().count();
         self.named += users_unknown.len();
+        let left =
+            USERS_UNKNOWN_NAMED_PER_REQUEST_MAX.saturating_sub(self.named).min(USERS_UNKNOWN_NAMED_MAX);
+        let empty = alert.to.groups.iter().filter(|group| self.empty.contains(*group));
+        let groups_empty: Vec<String> = empty.take(left).map(GroupId::to_string).collect();
+        self.named += groups_empty.len();
         Verdict {
             refused: match met {
                 Meets::Conflict => Some(conflict(alert.version)),
@@ -134,6 +160,7 @@ impl Answered {
                 stale: matches!(met, Meets::Later | Meets::Stale),
                 users_unknown,
                 users_unknown_count,
+                groups_empty,
             },
         }
     }

@@ -24,5 +24,13 @@ pub(super) fn notes(answer: &Value) -> Vec<String> {
             output::inline(&names.join(", "))
         ));
     }
+    let groups: Vec<&str> =
+        answer["groups_empty"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !groups.is_empty() {
+        notes.push(format!(
+            "Warning: nobody is in the group {}, so nobody is told by it.",
+            output::inline(&groups.join(", "))
+        ));
+    }
     notes
 }

@@ -5,7 +5,6 @@
 
 use std::collections::HashSet;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use watchbell::{
     domain::{Alert, Audience, GroupId, Tenant, UserId},
     store::StoreError,
@@ -13,8 +12,8 @@ use watchbell::{
 
 use crate::{
     Shared,
-    known::{known_of, unique},
-    limits::{GROUPS_LOOKED_FOR_MAX, READS_PER_REQUEST_MAX, USERS_LOOKED_FOR_MAX, USERS_UNKNOWN_NAMED_MAX},
+    known::{empty_of, known_of, unique},
+    limits::{GROUPS_LOOKED_FOR_MAX, USERS_LOOKED_FOR_MAX, USERS_UNKNOWN_NAMED_MAX},
 };
 
 /// What the store answered about the names of a post; nothing when it did not in time.
@@ -34,18 +33,12 @@ pub async fn ask(shared: &Shared, tenant: &Tenant, alerts: &[&Alert]) -> Nobodie
     }
     let question = async {
         let known = known_of(store, tenant, &users).await?;
-        let reads = stream::iter(groups).map(|group| async move {
-            let first = store.members_after(tenant, &group, None, 1).await?;
-            Ok::<_, StoreError>(first.is_empty().then_some(group))
-        });
-        let empty: Vec<Option<GroupId>> = reads.buffered(READS_PER_REQUEST_MAX).try_collect().await?;
-        Ok::<_, StoreError>((known, empty))
+        Ok::<_, StoreError>((known, empty_of(store, tenant, groups).await?))
     };
     match shared.questions.ask(tenant, shared.ingest.clock.now(), question).await {
-        Some(Ok((known, empty))) => Nobodies {
-            users: users.into_iter().filter(|user| !known.contains(user)).collect(),
-            groups: empty.into_iter().flatten().collect(),
-        },
+        Some(Ok((known, groups))) => {
+            Nobodies { users: users.into_iter().filter(|user| !known.contains(user)).collect(), groups }
+        }
         Some(Err(_)) | None => Nobodies::default(),
     }
 }

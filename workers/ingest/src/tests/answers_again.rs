@@ -225,6 +225,27 @@ async fn unknown_people_are_named_up_to_a_bound_and_counted_and_told_all_the_sam
     assert_eq!(many["alerts"][1]["users_unknown_count"], json!(null), "each answers for itself");
 }
 
+#[tokio::test]
+async fn groups_in_which_nobody_is_are_named() {
+    let fixture = furnished().await;
+    let member = json!({"add": ["ana"]}).to_string();
+    assert_eq!(fixture.send("PUT", "/v1/groups/ops/members", &[], member).await.status, 204);
+    let to = |groups: Value| json!({"to": {"groups": groups, "users": ["ana"]}, "title": "t"});
+    for (why, groups, expected) in [
+        ("somebody is in it", json!(["ops"]), json!(null)),
+        ("misspelt", json!(["osp"]), json!(["osp"])),
+        ("one of two", json!(["ops", "osp"]), json!(["osp"])),
+    ] {
+        let answer = fixture.post("/v1/alerts", to(groups)).await;
+        assert_eq!(answer.status, 202, "{why}: {}", answer.text);
+        assert_eq!(answer.json()["groups_empty"], expected, "{why}");
+    }
+    let many: Vec<String> = (0..30).map(|n| format!("g{n:02}")).collect();
+    let many = fixture.post("/v1/alerts", json!([to(json!(many)), to(json!(["ops"]))])).await.json();
+    assert_eq!(many["alerts"][0]["groups_empty"].as_array().unwrap().len(), 20);
+    assert_eq!(many["alerts"][1]["groups_empty"], json!(null), "each answers for itself");
+}
+
 /// Whom it asks is away; dispatch, which has its own way to the store, finds out.
 #[tokio::test]
 async fn without_an_answer_of_the_store_everything_is_published() {
