@@ -100,6 +100,8 @@ pub struct QuietWindow {
     pub to: Time,
 }
 
+const DAY_MINUTES: usize = 24 * 60;
+const WEEK_MINUTES: usize = 7 * DAY_MINUTES;
 /// Windows that follow each other without a gap are one silence; more than a week of them is looked at again then.
 const LINKED_MAX: usize = 16;
 
@@ -117,6 +119,21 @@ impl QuietHours {
             }
         }
         (end > now).then_some(end)
+    }
+
+    /// Whether the windows leave no minute of an ordinary week.
+    pub fn is_always(&self) -> bool {
+        let mut silent = vec![false; WEEK_MINUTES];
+        for window in &self.windows {
+            let minute = |time: Time| time.hour() as usize * 60 + time.minute() as usize;
+            let (from, to) = (minute(window.from), minute(window.to));
+            let length = if to > from { to - from } else { to + DAY_MINUTES - from };
+            for day in &window.days {
+                let begin = day.to_monday_zero_offset() as usize * DAY_MINUTES + from;
+                (begin..begin + length).for_each(|minute| silent[minute % WEEK_MINUTES] = true);
+            }
+        }
+        silent.into_iter().all(|minute| minute)
     }
 
     /// The ends of the windows that hold at `now`.
@@ -158,7 +175,8 @@ pub fn released_at(silence_ends: Timestamp, chance: f64) -> Timestamp {
     let (from, to) = if to - from >= SPREAD_MIN { (from, to) } else { window(quarter + QUARTER) };
     let spread_ms = ((to - from) * 1000) as f64 * chance.clamp(0.0, 0.999);
     let at = Timestamp::from_second(from).unwrap_or(silence_ends);
-    at + Duration::from_millis(spread_ms as u64)
+    // Some silences end with the last moment there is.
+    at.checked_add(Duration::from_millis(spread_ms as u64)).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

@@ -229,3 +229,12 @@ fn a_person_comes_before_their_backend_field_by_field() {
         assert_eq!(holding(own, defaults, zone).as_deref(), expected, "{why}");
     }
 }
+
+#[test]
+fn a_silence_for_ever_is_released_at_the_end_of_time() {
+    for end in [Timestamp::MAX, "9999-12-30T21:59:00Z".parse().unwrap()] {
+        for chance in [0.0, 0.5, 1.0] {
+            assert!(released_at(end, chance) >= end, "{end}, {chance}");
+        }
+    }
+}

@@ -14,7 +14,6 @@ use std::{
 };
 
 use jiff::{
-    Timestamp,
     civil::{Time, Weekday},
     tz::TimeZone,
 };
@@ -30,12 +29,14 @@ use utoipa::{
 use super::{
     alert::{InvalidAlert, null_is_absent},
     schema,
+    time::time_of,
 };
 use crate::domain::{
     Channel, PerChannel,
     alert::UnknownWord,
     digest::{Digest, DigestEvery},
     preferences::{CATEGORIES_MAX, Preferences, QuietHours, QuietWindow, WINDOWS_MAX},
+    text::is_invisible,
 };
 
 /// A category's name, in bytes.
@@ -260,6 +261,24 @@ impl PreferencesV1 {
         })
     }
 
+    /// The same for what somebody says now. What was stored before these rules is read by [`Self::read`].
+    ///
+    /// # Errors
+    /// Names the first field at fault: as for [`Self::read`], and windows that leave no minute of the week, or a category whose
+    /// name nobody can see.
+    pub fn accept(&self) -> Result<Preferences, InvalidAlert> {
+        let preferences = self.read()?;
+        if self.categories.keys().any(|name| is_invisible(name)) {
+            return Err(InvalidAlert::new("categories", "must have something that can be seen in each name"));
+        }
+        if preferences.quiet.is_always() {
+            let problem = "leave no minute of the week, so nothing would ever come: leave some time free, or say under \
+                           `channels` what is not wanted";
+            return Err(InvalidAlert::new("quiet.windows", problem));
+        }
+        Ok(preferences)
+    }
+
     /// What somebody wants, as it is written.
     pub fn write(preferences: &Preferences) -> Self {
         let categories = preferences.categories_off.iter();
@@ -301,7 +320,7 @@ pub fn stored_preferences(stored: Option<&str>) -> Preferences {
 
 impl QuietV1 {
     fn read(&self) -> Result<QuietHours, InvalidAlert> {
-        let until = self.until.as_deref().map(str::parse::<Timestamp>).transpose();
+        let until = self.until.as_deref().map(time_of).transpose();
         let zone = self.zone.as_deref().map(TimeZone::get).transpose();
         let windows = self.windows.as_deref().unwrap_or_default();
         if windows.len() > WINDOWS_MAX {
@@ -313,8 +332,7 @@ impl QuietV1 {
             .map(|(at, window)| window.read(&format!("quiet.windows[{at}]")))
             .collect();
         Ok(QuietHours {
-            until: until
-                .map_err(|_| InvalidAlert::new("quiet.until", "must be a time as RFC 3339 writes it"))?,
+            until: until.map_err(|error| InvalidAlert::new("quiet.until", error.to_string()))?,
             zone: zone.map_err(|_| {
                 InvalidAlert::new("quiet.zone", "must be the name of a time zone, such as Europe/Warsaw")
             })?,
@@ -416,7 +434,7 @@ mod tests {
     fn a_refusal_names_the_field() {
         for (json, expected) in [
             (r#"{"quiet":{"zone":"Mars/Olympus"}}"#, "quiet.zone: must be the name of a time zone"),
-            (r#"{"quiet":{"until":"tomorrow"}}"#, "quiet.until: must be a time"),
+            (r#"{"quiet":{"until":"tomorrow"}}"#, "quiet.until: must be an RFC 3339 time"),
             (
                 r#"{"quiet":{"windows":[{"from":"25:00","to":"06:00"}]}}"#,
                 "quiet.windows[0].from: must be a time of day",
@@ -433,6 +451,56 @@ mod tests {
         ] {
             let refusal = parse(json).unwrap_err();
             assert!(refusal.contains(expected), "{json}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_now_leaves_some_time_and_can_be_seen() {
+        const DAYS_BUT_ONE: &str = r#""days":["mon","tue","wed","thu","fri","sat"]"#;
+        let windows = |windows: &str| format!(r#"{{"quiet":{{"windows":[{windows}]}}}}"#);
+        let always = "quiet.windows: leave no minute of the week";
+        for (why, json, expected) in [
+            ("every night", windows(r#"{"from":"22:00","to":"07:00"}"#), None),
+            ("all of Saturday", windows(r#"{"days":["sat"],"from":"00:00","to":"00:00"}"#), None),
+            (
+                "all days but one",
+                windows(&format!(r#"{{{DAYS_BUT_ONE},"from":"00:00","to":"00:00"}}"#)),
+                None,
+            ),
+            ("one and the same time", windows(r#"{"from":"08:00","to":"08:00"}"#), Some(always)),
+            (
+                "two that meet",
+                windows(r#"{"from":"22:00","to":"07:00"},{"from":"07:00","to":"22:00"}"#),
+                Some(always),
+            ),
+            (
+                "two that overlap",
+                windows(r#"{"from":"20:00","to":"09:00"},{"from":"06:00","to":"21:00"}"#),
+                Some(always),
+            ),
+            ("a minute is left", windows(r#"{"from":"08:00","to":"07:59"}"#), None),
+            (
+                "days that follow each other",
+                windows(&format!(
+                    r#"{{{DAYS_BUT_ONE},"from":"12:00","to":"12:00"}},{{"days":["sun"],"from":"12:00","to":"12:00"}}"#
+                )),
+                Some(always),
+            ),
+            ("until for ever", r#"{"quiet":{"until":"9999-12-31T23:59:59Z"}}"#.to_owned(), None),
+            ("a category", r#"{"categories":{"news":{"push":false}}}"#.to_owned(), None),
+            (
+                "a category that nobody sees",
+                r#"{"categories":{"\u200b ":{"push":false}}}"#.to_owned(),
+                Some("categories: must have something that can be seen"),
+            ),
+        ] {
+            let written: PreferencesV1 = serde_json::from_str(&json).unwrap();
+            assert!(written.read().is_ok(), "{why}: one that is stored is read");
+            match (written.accept().map_err(|error| error.to_string()), expected) {
+                (Ok(_), None) => {}
+                (Err(problem), Some(expected)) => assert!(problem.contains(expected), "{why}: {problem}"),
+                (got, expected) => panic!("{why}: {got:?}, not {expected:?}"),
+            }
         }
     }
 

@@ -187,7 +187,7 @@ fn zone_of(name: &str) -> Result<String, Problem> {
 
 fn preferences_of(written: &PreferencesV1) -> Result<String, Problem> {
     let checked = written
-        .read()
+        .accept()
         .map_err(|error| Problem::invalid(format!("preferences.{}", error.field), error.problem))?;
     Ok(written.clone().in_one_form(&checked).encode())
 }

@@ -46,7 +46,7 @@ pub(crate) async fn put(
     identity: Identity,
     JsonBody(written, _): JsonBody<PreferencesV1, UserBodies>,
 ) -> Result<Response, Problem> {
-    let checked = written.read().map_err(|error| Problem::invalid(error.field, error.problem))?;
+    let checked = written.accept().map_err(|error| Problem::invalid(error.field, error.problem))?;
     let (encoded, now) = (written.in_one_form(&checked).encode(), preferences.clock.now());
     let change = |_: Option<&str>| encoded.clone();
     let (user, issued_at) = (&identity.user, identity.issued_at);
