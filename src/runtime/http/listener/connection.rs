@@ -31,6 +31,7 @@ use super::{
     host::host_of,
     places::{ConnectionPlace, Place},
     settings::{Listening, Shutdown},
+    single_headers::expect_single,
     stream::{AnswerBody, Watch, WatchedStream},
     take_over::{Run, Taken, wanted},
 };
@@ -233,7 +234,7 @@ impl Requests {
     fn answer(&self, request: Request<Incoming>) -> Answer {
         let mut request = request.map(|body| self.watch.asked(body));
         let (watch, leaving) = (self.watch.clone(), self.leaving.clone());
-        if let Err(problem) = host_of(&request) {
+        if let Err(problem) = host_of(&request).and_then(|_| expect_single(request.headers())) {
             let mut refusal = problem.into_response();
             // What follows may be meant for somebody else.
             refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -13,6 +13,7 @@
 //! | `places.rs` | who may speak HTTP at once, and who has to go for others |
 //! | `settings.rs` | how connections are taken in: deadlines, places, shares, proxies |
 //! | `host.rs` | the host that a request is for: pure |
+//! | `single_headers.rs` | headers that may be given once: pure |
 //! | `stream.rs` | what tells a connection's course what happens on it |
 //! | `take_over.rs` | how a handler gets the bare connection |
 //! | `connection.rs` | one connection, from its first byte to its end |
@@ -24,6 +25,7 @@ mod host;
 mod places;
 mod serve;
 mod settings;
+mod single_headers;
 mod stream;
 mod take_over;
 
