@@ -209,7 +209,7 @@ macro_rules! may_be_new {
         }
     )+};
 }
-may_be_new!(UserId, GroupId);
+may_be_new!(UserId, GroupId, DeviceId);
 
 impl fmt::Debug for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -354,6 +354,7 @@ mod tests {
     fn a_new_name_of_others_can_stand_in_an_address() {
         for (raw, expected) in [(".", true), ("..", true), ("...", false), (".ana", false), ("a..b", false)] {
             let refused = expected.then_some(InvalidName::PathStep);
+            assert_eq!(DeviceId::parse_new(raw).err(), refused, "{raw}: as a device");
             assert_eq!(UserId::parse_new(raw).err(), refused, "{raw}");
             assert_eq!(GroupId::parse_new(raw).err(), refused, "{raw}: as a group");
             assert!(UserId::parse(raw).is_ok(), "{raw}: one that is stored is read");

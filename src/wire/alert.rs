@@ -329,7 +329,9 @@ fn checked(raw: AlertV1, defaults: &Defaults) -> Result<Alert, InvalidAlert> {
         tenant,
         to: audience_of(raw.to, version)?,
         source: text("source", raw.source, bounds::TITLE_CHARS_MAX)?,
-        category: text("category", raw.category, bounds::TITLE_CHARS_MAX)?,
+        // One that nobody can see is none: people could not tell it from the others, nor say what they want of it.
+        category: text("category", raw.category, bounds::TITLE_CHARS_MAX)?
+            .filter(|category| !is_invisible(category)),
         severity: word("severity", raw.severity)?.unwrap_or(Severity::Warning),
         status: word("status", raw.status)?.unwrap_or(Status::Firing),
         title,
@@ -369,12 +371,16 @@ fn link(
 
 fn group_key_of(key: Option<String>) -> Result<Option<String>, InvalidAlert> {
     let is_good = |key: &String| {
-        (1..=bounds::GROUP_KEY_BYTES_MAX).contains(&key.len()) && !key.chars().any(char::is_control)
+        (1..=bounds::GROUP_KEY_BYTES_MAX).contains(&key.len())
+            && !key.chars().any(char::is_control)
+            && !is_invisible(key)
     };
     match key {
         Some(key) if !is_good(&key) => {
             let max = bounds::GROUP_KEY_BYTES_MAX;
-            let problem = format!("must have 1 to {max} bytes without control characters");
+            let problem = format!(
+                "must have 1 to {max} bytes without control characters, and something that can be seen"
+            );
             Err(InvalidAlert::new("group_key", problem))
         }
         key => Ok(key),

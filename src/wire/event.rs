@@ -15,6 +15,7 @@ use super::{
 use crate::domain::{
     Event, EventId, Tenant, Topic, TopicKey,
     alert::bounds::TITLE_CHARS_MAX,
+    names::{InvalidName, is_path_step},
     text::is_invisible,
     topic::bounds::{EVENT_BYTES_MAX, KEEP_MAX, TYPE_CHARS_MAX},
 };
@@ -147,6 +148,9 @@ fn checked(raw: EventV1, defaults: &EventDefaults) -> Result<Event, InvalidAlert
 
 fn topic_of(stated: Option<String>, own: Option<&Topic>) -> Result<Topic, InvalidAlert> {
     let stated = stated.map(Topic::parse).transpose().map_err(|error| InvalidAlert::new("topic", error))?;
+    if stated.as_ref().or(own).is_some_and(|topic| is_path_step(topic.as_str())) {
+        return Err(InvalidAlert::new("topic", InvalidName::PathStep));
+    }
     match (stated, own) {
         (Some(stated), Some(own)) if stated != *own => {
             Err(InvalidAlert::new("topic", "is not the topic of the address: leave it out"))

@@ -185,7 +185,7 @@ pub(crate) async fn put(
         PushService::WebPush => browser_token(body.endpoint, body.keys, devices.webpush.as_ref())?,
     };
     let device = Device {
-        id,
+        id: DeviceId::parse_new(id.as_str()).map_err(|why| Problem::invalid("device", why.to_string()))?,
         service,
         token,
         bound_to,
