@@ -38,8 +38,9 @@ const SILENT_MAX: Duration = Duration::from_secs(10);
 const IDLE_MAX: Duration = Duration::from_secs(60);
 /// How long a conversation may take.
 const CONVERSATION_MAX: Duration = Duration::from_secs(5 * 60);
-/// Where complaints go, which are not about a return path.
-const COMPLAINTS: &str = "complaints";
+/// Where complaints go, which are not about a return path: the name to register with mailbox providers, and the one that they
+/// try by themselves (RFC 2142, section 4).
+const COMPLAINTS: [&str; 2] = ["complaints", "abuse"];
 /// Whom every server takes mail for, also without a domain (RFC 5321, section 4.5.1). It is not read.
 const POSTMASTER: &str = "postmaster";
 /// To whoever writes a line that is none.
@@ -222,7 +223,7 @@ impl Conversation<'_> {
         } else if let Some(ticket) = bounces.ticket_in(local) {
             mail.returned.push(ticket);
             self.knows_an_address = true;
-        } else if local.eq_ignore_ascii_case(COMPLAINTS) {
+        } else if COMPLAINTS.iter().any(|name| local.eq_ignore_ascii_case(name)) {
             mail.is_complaint = true;
         } else if local.eq_ignore_ascii_case(POSTMASTER) {
             mail.is_for_postmaster = true;

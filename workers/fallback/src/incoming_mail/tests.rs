@@ -124,6 +124,7 @@ async fn only_addresses_that_we_signed_are_ours() {
         ("an address for replies", format!("{}@{DOMAIN}", bed.replied), "250 2.1.5"),
         ("one made of the Message-ID and the address", format!("{}@{DOMAIN}", bed.unsigned), "550 5.1.1"),
         ("complaints", format!("complaints@{DOMAIN}"), "250 2.1.5"),
+        ("where complaints go without being asked", format!("Abuse@{DOMAIN}"), "250 2.1.5"),
         ("postmaster", format!("Postmaster@{DOMAIN}"), "250 2.1.5"),
         ("postmaster alone", "postmaster".to_owned(), "250 2.1.5"),
         ("postmaster elsewhere", "postmaster@example.net".to_owned(), "550 5.1.2"),

@@ -3,17 +3,22 @@
 //!
 //! What holds here:
 //! - Where the key is configured, what is not signed with it is refused. The API key is asked for in any case.
-//! - SendGrid signs the body. Mailgun signs a time and a word that it says once, so its signature is refused when it is old; it
-//!   proves that Mailgun posted at that time, and nothing of the body.
+//! - SendGrid signs the body. Mailgun signs a time and a word that it says once: it proves that Mailgun posted at that time, and
+//!   nothing of the body. So its signature is refused when it is old or from ahead of time, and when this process has seen the word with
+//!   another event: what Mailgun posts again is the same.
 //!
 //! Sources, as of 2026-11:
 //! - SendGrid: <https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features>
 //! - Mailgun: <https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks>
 
-use std::time::Duration;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use aws_lc_rs::{
-    hmac,
+    digest, hmac,
     signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey},
 };
 use axum::http::HeaderMap;
@@ -29,6 +34,10 @@ const SENDGRID_SIGNATURE: &str = "x-twilio-email-event-webhook-signature";
 const SENDGRID_TIMESTAMP: &str = "x-twilio-email-event-webhook-timestamp";
 /// How old a signature of Mailgun's may be: it posts again for eight hours.
 const MAILGUN_AGE_MAX: Duration = Duration::from_secs(12 * 60 * 60);
+/// By how much Mailgun's clock may be ahead of ours.
+const MAILGUN_AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
+/// Words of Mailgun's that are kept, each in 64 bytes; beyond these the oldest are forgotten.
+const MAILGUN_WORDS_MAX: usize = 16 * 1024;
 
 /// The keys that are configured.
 #[derive(Default)]
@@ -36,6 +45,41 @@ pub struct MailSignatures {
     /// A point of P-256.
     sendgrid: Option<Vec<u8>>,
     mailgun: Option<hmac::Key>,
+    said_by_mailgun: Mutex<SaidWords>,
+}
+
+/// The words that were said, each with the event it was said with.
+#[derive(Default)]
+struct SaidWords {
+    events: HashMap<Hash, Hash>,
+    oldest_first: VecDeque<Hash>,
+}
+
+/// SHA-256.
+type Hash = [u8; 32];
+
+impl SaidWords {
+    /// Whether the word may come with this event: it comes for the first time, or as it came before.
+    fn may_come(&mut self, word: &str, event: &Value) -> bool {
+        let (word, event) = (hash_of(word.as_bytes()), hash_of(event.to_string().as_bytes()));
+        if let Some(before) = self.events.get(&word) {
+            return *before == event;
+        }
+        if self.oldest_first.len() >= MAILGUN_WORDS_MAX
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            self.events.remove(&oldest);
+        }
+        self.oldest_first.push_back(word);
+        self.events.insert(word, event);
+        true
+    }
+}
+
+fn hash_of(bytes: &[u8]) -> Hash {
+    let mut hash = Hash::default();
+    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    hash
 }
 
 /// `ingest.sendgrid_public_key` is none.
@@ -62,7 +106,11 @@ impl MailSignatures {
     /// SendGrid's is no key.
     pub fn new(sendgrid: Option<&str>, mailgun: Option<&Secret>) -> Result<Self, InvalidSendgridKey> {
         let mailgun = mailgun.map(|key| hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes()));
-        Ok(Self { sendgrid: sendgrid.map(sendgrid_point).transpose()?, mailgun })
+        Ok(Self {
+            sendgrid: sendgrid.map(sendgrid_point).transpose()?,
+            mailgun,
+            said_by_mailgun: Mutex::default(),
+        })
     }
 
     /// Whether this provider posted this, as far as its key tells.
@@ -79,7 +127,10 @@ impl MailSignatures {
     ) -> Result<(), Problem> {
         let is_good = match (provider, &self.sendgrid, &self.mailgun) {
             ("sendgrid", Some(key), _) => is_of_sendgrid(key, headers, body).is_some(),
-            ("mailgun", _, Some(key)) => is_of_mailgun(key, &post["signature"], now).is_some(),
+            ("mailgun", _, Some(key)) => is_of_mailgun(key, &post["signature"], now).is_some_and(|word| {
+                let mut said = self.said_by_mailgun.lock().unwrap_or_else(PoisonError::into_inner);
+                said.may_come(word, &post["event-data"])
+            }),
             _ => true,
         };
         let refused =
@@ -95,15 +146,18 @@ fn is_of_sendgrid(key: &[u8], headers: &HeaderMap, body: &[u8]) -> Option<()> {
     UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key).verify(&signed, &signature).ok()
 }
 
-fn is_of_mailgun(key: &hmac::Key, signature: &Value, now: Timestamp) -> Option<()> {
+/// The word that Mailgun signed, where it did.
+fn is_of_mailgun<'a>(key: &hmac::Key, signature: &'a Value, now: Timestamp) -> Option<&'a str> {
     let field = |name| signature[name].as_str();
     let (timestamp, token) = (field("timestamp")?, field("token")?);
     let signed_at = Timestamp::from_second(timestamp.parse().ok()?).ok()?;
-    if now.duration_since(signed_at).unsigned_abs() > MAILGUN_AGE_MAX {
+    let age = now.duration_since(signed_at);
+    let age_max = if age.is_negative() { MAILGUN_AHEAD_MAX } else { MAILGUN_AGE_MAX };
+    if age.unsigned_abs() > age_max {
         return None;
     }
     let tag = from_hex(field("signature")?)?;
-    hmac::verify(key, format!("{timestamp}{token}").as_bytes(), &tag).ok()
+    hmac::verify(key, format!("{timestamp}{token}").as_bytes(), &tag).ok().map(|()| token)
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {

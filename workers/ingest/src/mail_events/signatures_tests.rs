@@ -73,6 +73,18 @@ fn mailgun_signs_when_it_posts() {
             1_000 + 8 * HOUR,
             true,
         ),
+        (
+            "a clock that is a little ahead",
+            json!({"timestamp": "1000", "token": "word", "signature": good}),
+            1_000 - 240,
+            true,
+        ),
+        (
+            "far ahead of time",
+            json!({"timestamp": "1000", "token": "word", "signature": good}),
+            1_000 - 11 * HOUR,
+            false,
+        ),
         ("old", json!({"timestamp": "1000", "token": "word", "signature": good}), 1_000 + 13 * HOUR, false),
         ("another word", json!({"timestamp": "1000", "token": "w", "signature": good}), 1_000, false),
         ("another time", json!({"timestamp": "1001", "token": "word", "signature": good}), 1_000, false),
@@ -92,4 +104,28 @@ fn mailgun_signs_when_it_posts() {
         let of_another = signatures.check("postmark", &HeaderMap::new(), b"", &post, at(now));
         assert!(of_another.is_ok(), "{why}: another provider's");
     }
+}
+
+#[test]
+fn a_word_of_mailguns_counts_for_one_event() {
+    let secret = Secret::from("a-key-of-tests");
+    let signatures = MailSignatures::new(None, Some(&secret)).unwrap();
+    let check = |word: &str, event: Value| {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
+        let tag = hmac::sign(&key, format!("1000{word}").as_bytes());
+        let tag = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let signature = json!({"timestamp": "1000", "token": word, "signature": tag});
+        let post = json!({"signature": signature, "event-data": event});
+        signatures.check("mailgun", &HeaderMap::new(), b"", &post, at(1_000)).is_ok()
+    };
+    let event = |recipient: &str| json!({"event": "failed", "recipient": recipient});
+    assert!(check("word", event("ana@example.com")));
+    assert!(check("word", event("ana@example.com")), "posted again");
+    assert!(!check("word", event("ben@example.com")), "used for somebody else");
+    assert!(check("another", event("ben@example.com")));
+    for word in 0..MAILGUN_WORDS_MAX {
+        check(&format!("word-{word}"), event("cleo@example.com"));
+    }
+    let said = signatures.said_by_mailgun.lock().unwrap();
+    assert_eq!((said.events.len(), said.oldest_first.len()), (MAILGUN_WORDS_MAX, MAILGUN_WORDS_MAX));
 }
