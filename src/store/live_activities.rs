@@ -166,7 +166,8 @@ impl Store {
         .await
     }
 
-    /// Registers the token of an activity that a device shows, whoever started it. It is due at once.
+    /// Registers the token of an activity that a device shows, whoever started it. It is due at once. A token is one activity's, so it
+    /// is taken from any other alert it was registered for on this device: two alerts would write over each other on one screen.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -199,7 +200,15 @@ impl Store {
             if int(&standing, "alerts")? == 0 {
                 return Ok(ActivityRegistered::NoAlert);
             }
-            if int(&standing, "others")? >= ACTIVITIES_PER_USER_MAX as i64 {
+            let moved = of_key(
+                sqlx::query(
+                    "DELETE FROM live_activities WHERE tenant = $1 AND user_id = $2 AND alert_id <> $3 AND device_id = $4 AND token = $5",
+                ),
+                key,
+                device,
+            );
+            let moved = moved.bind(token.expose().to_owned()).execute(&mut **tx).await?.rows_affected();
+            if int(&standing, "others")? - moved as i64 >= ACTIVITIES_PER_USER_MAX as i64 {
                 return Ok(ActivityRegistered::TooMany);
             }
             sqlx::query(

@@ -131,9 +131,9 @@ async fn a_person_registers_activities_of_their_own_and_not_without_end(
     let names: Vec<String> = (0..ACTIVITIES_PER_USER_MAX).map(|n| format!("n{n}")).collect();
     let many: Vec<_> = names.iter().map(|name| alert(name).to_users(["ana"]).build()).collect();
     store.record(&many, at(0)).await?;
-    let own = Secret::from("own");
     let put = async |user: &str, id: &str, phone: &str| {
-        store.put_activity(&key(user, id), &named(phone), &own, at(20)).await
+        let token = Secret::from(format!("of-{id}"));
+        store.put_activity(&key(user, id), &named(phone), &token, at(20)).await
     };
     assert_eq!(put("ben", "a", "phone").await?, ActivityRegistered::NoDevice, "it is hers");
     assert_eq!(put("ana", "a", "tablet").await?, ActivityRegistered::NoDevice);
@@ -146,6 +146,12 @@ async fn a_person_registers_activities_of_their_own_and_not_without_end(
     assert!(!store.delete_activity(&key("ben", "a"), &named("phone")).await?);
     assert!(store.delete_activity(&key("ana", "a"), &named("phone")).await?);
     assert_eq!(put("ana", &names[0], "phone").await?, ActivityRegistered::Done);
+    // The same activity for another alert: it is that one's from now on, so there is room for it.
+    let token = Secret::from(format!("of-{}", names[1]));
+    let moved = store.put_activity(&key("ana", "a"), &named("phone"), &token, at(21)).await?;
+    assert_eq!(moved, ActivityRegistered::Done);
+    assert!(!store.delete_activity(&key("ana", &names[1]), &named("phone")).await?, "one token, one alert");
+    assert!(store.delete_activity(&key("ana", "a"), &named("phone")).await?);
     Ok(())
 }
 
