@@ -131,18 +131,21 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new().route("/extension", get(show).put(put)).with_state(shared)
 }
 
+/// Whether it is an address that receipts can be sent to.
+fn is_server(address: &str) -> bool {
+    Url::parse(address).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
 async fn show(State(shared): State<Arc<Shared>>) -> Response {
     Json(shared.extension.said_to()).into_response()
 }
 
 async fn put(State(shared): State<Arc<Shared>>, body: Result<Json<SaidTo>, JsonRejection>) -> Response {
     match body {
-        Ok(Json(said_to)) if said_to.server.as_deref().is_some_and(|server| Url::parse(server).is_err()) => {
-            problem(
-                "That is not where receipts are said",
-                "`server` must be an address, such as http://127.0.0.1:7700",
-            )
-        }
+        Ok(Json(said_to)) if said_to.server.as_deref().is_some_and(|server| !is_server(server)) => problem(
+            "That is not where receipts are said",
+            "`server` must be an address, such as http://127.0.0.1:7700",
+        ),
         Ok(Json(said_to)) => {
             *shared.extension.said_to.lock().unwrap_or_else(PoisonError::into_inner) = said_to.clone();
             Json(said_to).into_response()

@@ -16,7 +16,7 @@ use watchbell::{
 use watchbell_fallback::{PreviewLine, preview};
 use watchbell_ingest::Producer;
 
-use super::shared::Shared;
+use super::shared::{Shared, apart};
 
 /// The policies of a tenant.
 #[derive(Serialize)]
@@ -80,9 +80,12 @@ pub(super) async fn check(
     Extension(operator): Extension<Producer>,
     JsonBody(draft, _): JsonBody<Draft, Written>,
 ) -> Result<Json<PoliciesAnswer>, Problem> {
-    let policies = Config::policies_of_text(&draft.toml);
-    let policies = policies.map_err(|error| Problem::invalid("toml", format!("{error:#}")))?;
-    Ok(Json(answer_of(&shared, &policies, &operator.tenant)))
+    apart(move || {
+        let policies = Config::policies_of_text(&draft.toml);
+        let policies = policies.map_err(|error| Problem::invalid("toml", format!("{error:#}")))?;
+        Ok(Json(answer_of(&shared, &policies, &operator.tenant)))
+    })
+    .await
 }
 
 fn answer_of(shared: &Shared, policies: &Policies, tenant: &Tenant) -> PoliciesAnswer {

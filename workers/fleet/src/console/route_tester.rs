@@ -12,7 +12,7 @@ use watchbell::{
 };
 use watchbell_ingest::{Producer, Setting, routes_of_sample, try_out as try_hook};
 
-use super::shared::Shared;
+use super::shared::{Shared, apart};
 
 /// A sample.
 #[derive(Deserialize)]
@@ -49,6 +49,10 @@ pub(super) async fn try_out(
     Extension(operator): Extension<Producer>,
     JsonBody(sample, _): JsonBody<Sample, Pasted>,
 ) -> Result<Json<Tried>, Problem> {
+    apart(move || tried(&shared, &operator, &sample).map(Json)).await
+}
+
+fn tried(shared: &Shared, operator: &Producer, sample: &Sample) -> Result<Tried, Problem> {
     let setting = Setting {
         hooks: &shared.hooks,
         routes: &shared.routes,
@@ -58,8 +62,8 @@ pub(super) async fn try_out(
         now: Timestamp::now(),
     };
     let body = sample.body.as_bytes();
-    Ok(Json(match sample.hook.as_deref().filter(|hook| !hook.is_empty()) {
+    Ok(match sample.hook.as_deref().filter(|hook| !hook.is_empty()) {
         Some(hook) => Tried { alerts: try_hook(hook, body, setting)?, lines: Vec::new() },
         None => Tried { alerts: Vec::new(), lines: routes_of_sample(body, setting)? },
-    }))
+    })
 }

@@ -8,6 +8,7 @@ use watchbell::{
     domain::{Tenant, policy::Policies},
     runtime::{Health, http::AddressPrefix, rate_limit::RateLimiter},
     store::Store,
+    wire::Problem,
 };
 use watchbell_fallback::Channels;
 use watchbell_ingest::{ApiKeys, ConfiguredHooks, Routes};
@@ -36,4 +37,13 @@ pub(super) struct Shared {
     pub(super) sign_in: Option<SignIn>,
     /// The requests that are answered now.
     pub(super) places: Places,
+}
+
+/// Computes on a thread of its own what somebody wrote, which takes as long as it is long: no session and no probe of this process
+/// waits for it. At most as many run at once as requests have places.
+pub(super) async fn apart<T: Send + 'static>(
+    compute: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let computed = tokio::task::spawn_blocking(compute).await;
+    computed.unwrap_or_else(|_| Err(Problem::internal("This could not be computed.")))
 }
