@@ -324,7 +324,8 @@ async fn only_whoever_has_it_gives_it_back_and_what_one_batch_says_counts_in_its
 ) -> anyhow::Result<()> {
     use ReceiptState::{Acknowledged, PassedOn};
     store.record(&[to_three("a")], at(0)).await?;
-    let steps: [(&str, &[(&str, ReceiptState)], Option<&str>); 6] = [
+    type Said = &'static [(&'static str, ReceiptState)];
+    let steps: [(&str, Said, Option<&str>); 6] = [
         ("taken", &[("ana", Acknowledged)], Some("ana")),
         ("by another it is put away", &[("ben", PassedOn)], Some("ana")),
         ("given back and taken again", &[("ana", PassedOn), ("ana", Acknowledged)], Some("ana")),
