@@ -112,7 +112,8 @@ impl Recipient {
 }
 
 fn overdue(due_at: Timestamp, now: Timestamp) -> &'static str {
-    match due_at + OVERDUE_AFTER < now {
+    // After the last moment there is, nothing is overdue.
+    match due_at.checked_add(OVERDUE_AFTER).is_ok_and(|late_at| late_at < now) {
         true => " (overdue: is a fallback worker running?)",
         false => "",
     }

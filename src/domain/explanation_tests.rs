@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::domain::{AttemptId, AttemptKind, Channel, DeviceId};
+use crate::domain::{AttemptId, AttemptKind, Channel, DeviceId, LAST_MOMENT};
 
 fn at(time: &str) -> Timestamp {
     format!("2026-11-29T{time}Z").parse().unwrap()
@@ -213,4 +213,12 @@ fn how_an_escalation_ended_is_said_in_words() {
     ] {
         assert_eq!(ended(reason, taken_under), told);
     }
+}
+
+#[test]
+fn nothing_is_overdue_after_the_last_moment_there_is() {
+    let now = at("02:00:00");
+    assert_eq!(overdue(LAST_MOMENT, now), "");
+    assert_eq!(overdue(now, now), "");
+    assert!(overdue(Timestamp::UNIX_EPOCH, now).contains("overdue"));
 }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Attempt, AttemptKind, AttemptState, Channel, DeviceId, PerChannel, Policy, PolicyStep, Severity,
-    Timestamp,
+    Attempt, AttemptKind, AttemptState, Channel, DeviceId, LAST_MOMENT, PerChannel, Policy, PolicyStep,
+    Severity, Timestamp,
     alert::words,
     channel::Removal,
     channel_bounds::ChannelBounds,
@@ -508,7 +508,7 @@ fn due_again<'a>(open: impl Iterator<Item = &'a Attempt> + Clone, now: Timestamp
         .collect();
     match targets.is_empty() {
         false => Due::Now(targets),
-        true => Due::At(open.map(at).min().unwrap_or(Timestamp::MAX)),
+        true => Due::At(open.map(at).min().unwrap_or(LAST_MOMENT)),
     }
 }
 

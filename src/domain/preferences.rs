@@ -8,7 +8,7 @@ use std::{
 use jiff::{Timestamp, civil::Time, civil::Weekday, tz::TimeZone};
 use serde_json::{Value, json};
 
-use super::{Channel, digest::Digest};
+use super::{Channel, LAST_MOMENT, digest::Digest};
 
 /// Categories one person may have an opinion on.
 pub const CATEGORIES_MAX: usize = 200;
@@ -176,7 +176,7 @@ pub fn released_at(silence_ends: Timestamp, chance: f64) -> Timestamp {
     let spread_ms = ((to - from) * 1000) as f64 * chance.clamp(0.0, 0.999);
     let at = Timestamp::from_second(from).unwrap_or(silence_ends);
     // Some silences end with the last moment there is.
-    at.checked_add(Duration::from_millis(spread_ms as u64)).unwrap_or(Timestamp::MAX)
+    at.checked_add(Duration::from_millis(spread_ms as u64)).map_or(LAST_MOMENT, |at| at.min(LAST_MOMENT))
 }
 
 #[cfg(test)]

@@ -129,7 +129,7 @@ use sqlx::{
 use tokio::{sync::OnceCell, time::timeout};
 
 use crate::{
-    domain::{OutcomeRoutes, Secret, Timestamp, audit::Actor},
+    domain::{LAST_MOMENT, OutcomeRoutes, Secret, Timestamp, audit::Actor},
     runtime::Current,
 };
 use database_file::DatabaseFile;
@@ -485,11 +485,16 @@ fn maybe_word<T: std::str::FromStr>(row: &AnyRow, column: &'static str) -> Resul
 }
 
 fn time(row: &AnyRow, column: &'static str) -> Result<Timestamp, Failure> {
-    Timestamp::from_millisecond(int(row, column)?).map_err(|_| Failure::Unreadable(column))
+    moment(int(row, column)?).map_err(|_| Failure::Unreadable(column))
+}
+
+/// A stored moment. What earlier versions kept of the part of a second that follows the last moment is that moment.
+fn moment(ms: i64) -> Result<Timestamp, jiff::Error> {
+    Timestamp::from_millisecond(ms.min(LAST_MOMENT.as_millisecond()))
 }
 
 fn maybe_time(row: &AnyRow, column: &'static str) -> Result<Option<Timestamp>, Failure> {
-    let at = maybe_int(row, column)?.map(Timestamp::from_millisecond);
+    let at = maybe_int(row, column)?.map(moment);
     at.transpose().map_err(|_| Failure::Unreadable(column))
 }
 

@@ -21,7 +21,7 @@ use super::{
     stored_name, text,
 };
 use crate::domain::{
-    AlertId, Channel, StopReason, Timestamp, UserKey,
+    AlertId, Channel, LAST_MOMENT, StopReason, Timestamp, UserKey,
     restraint::{Held, Lately},
 };
 
@@ -125,6 +125,11 @@ pub(super) async fn read(
     })
 }
 
+/// So much later. Some silences end with the last moment there is, and nothing is later than that.
+fn later(at: Timestamp, by: Duration) -> Timestamp {
+    at.checked_add(by).map_or(LAST_MOMENT, |later| later.min(LAST_MOMENT))
+}
+
 impl Store {
     /// One decision a person at a time, so that two senders cannot both send "the fifth push".
     pub(super) async fn lock_person(&self, tx: &mut Tx, key: &EscalationKey) -> Result<(), Failure> {
@@ -174,7 +179,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), Failure> {
         let summary = hold.held.summary();
-        let look_again = hold.until + summary.map_or(Duration::ZERO, |_| SUMMARY_SLACK);
+        let look_again = later(hold.until, summary.map_or(Duration::ZERO, |_| SUMMARY_SLACK));
         of_user(
             sqlx::query(
                 "UPDATE escalations SET held = $4, held_after_ms = $5, held_mandatory = $6, bundled_round = 0, due_at_ms = $7
@@ -221,7 +226,7 @@ impl Store {
         .bind(summary.as_str())
         .bind(due_at.as_millisecond())
         .bind(now.as_millisecond())
-        .bind((due_at + SUMMARY_EXPIRES).as_millisecond())
+        .bind(later(due_at, SUMMARY_EXPIRES).as_millisecond())
         .execute(&mut **tx)
         .await?;
         self.bring_forward(tx, user, summary, due_at).await
@@ -342,7 +347,7 @@ impl Store {
         .bind(held.as_str())
         .fetch_one(&mut **tx)
         .await?;
-        match maybe_int(&rest, "due")?.map(Timestamp::from_millisecond).transpose() {
+        match maybe_int(&rest, "due")?.map(super::moment).transpose() {
             Ok(Some(due)) => {
                 self.open_summary(tx, &key.user, &key.alert, (due - SUMMARY_SLACK).max(now), now).await
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use watchbell::domain::{
-    AlertId, AttemptId, AttemptState, Channel, GroupRule, ReceiptState, StopReason, Timestamp,
+    AlertId, AttemptId, AttemptState, Channel, GroupRule, LAST_MOMENT, ReceiptState, StopReason, Timestamp,
     restraint::{Held, Lately},
 };
 use watchbell::store::{
@@ -17,6 +17,7 @@ use super::timers::look;
 
 on_both_engines!(
     what_is_held_is_told_in_one_and_goes_on,
+    what_is_held_for_ever_is_held,
     what_could_not_be_told_goes_on_at_once,
     what_opens_again_was_not_told_of_yet,
     what_comes_while_a_summary_is_sent_is_for_the_next,
@@ -128,6 +129,22 @@ async fn what_is_held_is_told_in_one_and_goes_on(
     assert!(told.entries.iter().any(|entry| entry.what == "told in one"), "{:?}", told.entries);
     let counts = store.counts(&tenant("acme"), &alert_id("a")).await?;
     assert_eq!((counts.in_summary, counts.alone), (vec![(Channel::Push, 1)], vec![]));
+    Ok(())
+}
+
+/// A silence may end with the last moment there is, and the summary of it comes a while later.
+async fn what_is_held_for_ever_is_held(StoreFixture { store, .. }: &StoreFixture) -> anyhow::Result<()> {
+    let kinds = [Held::Quiet, Held::Summary(Channel::Push), Held::Summary(Channel::Email)];
+    let batch: Vec<NewAlert> = ["a", "b", "c"].map(|id| alert(id).to_users(["ana"]).build()).into();
+    store.record(&batch, at(0)).await?;
+    let claims = store.claim_due(at(30), LEASE, 100).await?;
+    for (claim, held) in claims.iter().zip(kinds) {
+        let hold = Hold { held, until: LAST_MOMENT, following: None, mandatory: false };
+        step(store, claim, 30, &Decision::new(0, at(30), Act::Hold(hold))).await?;
+        let (due_at, stopped) = due_at(store, claim.key.alert.as_str()).await?;
+        assert_eq!((due_at, stopped), (Some(LAST_MOMENT), None), "{held:?}");
+    }
+    assert!(store.claim_due(at(1_000_000), LEASE, 100).await?.is_empty());
     Ok(())
 }
 
