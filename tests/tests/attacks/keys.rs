@@ -65,10 +65,37 @@ async fn a_leaked_key_does_only_what_it_is_for() -> anyhow::Result<()> {
         a_default_key_publishes_and_nothing_else(&attacked),
         what_a_key_changed_is_in_the_audit_log(&attacked),
         a_key_that_expired_is_told_so(&attacked),
+        what_says_one_thing_is_said_once(&attacked),
         a_rotated_key_has_two_secrets_for_a_while(&attacked),
         a_key_for_its_own_alerts_touches_no_others(&attacked),
     )?;
     a_revoked_key_looks_after_no_dead_letters(&attacked).await
+}
+
+/// Two readers of one request, such as a proxy that looks at keys and this program, may each take another of two.
+async fn what_says_one_thing_is_said_once(attacked: &Attacked) -> anyhow::Result<()> {
+    let key = attacked.key(&["--name", "twice"])?;
+    let alert = json!({"to": {"users": ["ana"]}, "title": "t"}).to_string();
+    let post = || attacked.request(&key, Method::POST, "/v1/alerts");
+    for (why, request, name) in [
+        ("two keys", post().bearer_auth("wbk_another"), "authorization"),
+        ("two of an application", post().header("x-api-key", &key).header("x-api-key", &key), "x-api-key"),
+        ("two types", post().header("content-type", "application/json"), "content-type"),
+        ("two ids", post().header("idempotency-key", "a").header("Idempotency-Key", "b"), "idempotency-key"),
+        ("two of a CloudEvent", post().header("ce-id", "a").header("ce-id", "b"), "ce-id"),
+    ] {
+        let request = request.header("content-type", "application/json").body(alert.clone());
+        let (status, problem) = answer(request).await?;
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        ensure!(status == 400 && detail.contains(&format!("`{name}`")), "{why}: {status} {problem}");
+    }
+    let once = post().header("content-type", "application/json").header("idempotency-key", "a");
+    let (status, accepted) = answer(once.body(alert)).await?;
+    ensure!((status, &accepted["id"]) == (202, &json!("a")), "once each: {status} {accepted}");
+    let (status, problem) = answer(post().header("content-type", "text/plain").body("t")).await?;
+    let detail = problem["detail"].as_str().unwrap_or_default();
+    ensure!(status == 415 && detail.contains("application/cloudevents-batch+json"), "{status} {problem}");
+    Ok(())
 }
 
 async fn a_default_key_publishes_and_nothing_else(attacked: &Attacked) -> anyhow::Result<()> {

@@ -28,7 +28,10 @@ use watchbell::{
 
 /// The producer's trace, if its headers name one.
 pub fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
-    let traceparent = headers.get(TRACEPARENT)?.to_str().ok()?;
+    // Of several nobody knows which one it is (W3C Trace Context, section 4.3): they are none, and no reason to refuse the request.
+    let mut parents = headers.get_all(TRACEPARENT).iter();
+    let (Some(traceparent), None) = (parents.next(), parents.next()) else { return None };
+    let traceparent = traceparent.to_str().ok()?;
     let states: Vec<&str> =
         headers.get_all(TRACESTATE).iter().filter_map(|state| state.to_str().ok()).collect();
     // Several of them are one list.
@@ -136,6 +139,7 @@ mod tests {
             ("none", &[][..], None),
             ("one", &[(TRACEPARENT, PRODUCER)], Some(PRODUCER)),
             ("none that is one", &[(TRACEPARENT, "not a trace")], None),
+            ("two", &[(TRACEPARENT, PRODUCER), (TRACEPARENT, PRODUCER)], None),
             ("a state alone is none", &[(TRACESTATE, "a=b")], None),
         ] {
             let mut carried = BTreeMap::new();

@@ -6,9 +6,17 @@ use axum::http::HeaderMap;
 use crate::wire::Problem;
 
 /// Those that Watchbell reads. `Host` and `Origin` have rules of their own.
-const SINGLE: [&str; 5] = ["authorization", "x-api-key", "content-type", "idempotency-key", "last-event-id"];
-/// How the attributes of a CloudEvent in binary mode begin.
-const CLOUDEVENT_ATTRIBUTE: &str = "ce-";
+const SINGLE: [&str; 7] = [
+    "authorization",
+    "x-api-key",
+    "content-type",
+    "idempotency-key",
+    "last-event-id",
+    "sec-websocket-key",
+    "sec-websocket-version",
+];
+/// How others begin: the attributes of a CloudEvent in binary mode, what SendGrid signs with, and what may come to be ours.
+const BEGINNINGS: [&str; 3] = ["ce-", "x-twilio-email-event-webhook-", "x-watchbell-"];
 
 /// Refuses a request that has one of them twice, also where both say the same.
 ///
@@ -19,7 +27,8 @@ pub(super) fn expect_single(headers: &HeaderMap) -> Result<(), Problem> {
     if headers.keys_len() == headers.len() {
         return Ok(());
     }
-    let is_single = |name: &str| SINGLE.contains(&name) || name.starts_with(CLOUDEVENT_ATTRIBUTE);
+    let is_single =
+        |name: &str| SINGLE.contains(&name) || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning));
     let twice =
         headers.keys().find(|name| is_single(name.as_str()) && headers.get_all(*name).iter().count() > 1);
     match twice {
@@ -49,6 +58,18 @@ mod tests {
             ("two types of one body", &["content-type", "content-type"], Some("content-type")),
             ("two places to go on from", &["last-event-id", "last-event-id"], Some("last-event-id")),
             ("an attribute of a CloudEvent", &["ce-id", "ce-type", "ce-id"], Some("ce-id")),
+            (
+                "two keys of a handshake",
+                &["sec-websocket-key", "sec-websocket-key"],
+                Some("sec-websocket-key"),
+            ),
+            ("protocols are a list", &["sec-websocket-protocol", "sec-websocket-protocol"], None),
+            (
+                "two signatures",
+                &["x-twilio-email-event-webhook-signature", "x-twilio-email-event-webhook-signature"],
+                Some("x-twilio-email-event-webhook-signature"),
+            ),
+            ("one of ours", &["x-watchbell-attempt", "x-watchbell-attempt"], Some("x-watchbell-attempt")),
         ] {
             let mut headers = HeaderMap::new();
             for name in given {
