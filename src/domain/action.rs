@@ -152,9 +152,7 @@ pub fn answer_of(actions: &[Action], id: &str) -> Option<Answer> {
 }
 
 fn is_line(text: &str, chars_max: usize) -> bool {
-    text.chars().count() <= chars_max
-        && !text.chars().any(char::is_control)
-        && !super::text::is_invisible(text)
+    text.chars().count() <= chars_max && super::text::is_line(text)
 }
 
 #[cfg(test)]

@@ -55,6 +55,12 @@ pub fn is_invisible(text: &str) -> bool {
     text.chars().all(is_nothing)
 }
 
+/// Whether a text can stand for something on a line of its own, as a title or a name does: it has no control characters, and something
+/// that can be seen. Marks of direction may be in it: whoever shows it keeps them within it ([`isolated`]).
+pub fn is_line(text: &str) -> bool {
+    !text.chars().any(char::is_control) && !is_invisible(text)
+}
+
 /// Whether a character draws nothing by itself, though it is neither a blank nor a control character nor a mark.
 pub fn is_drawn_as_nothing(c: char) -> bool {
     DRAWN_AS_NOTHING.iter().any(|(first, last)| (*first..=*last).contains(&c))
@@ -161,6 +167,24 @@ mod tests {
             ("Braille", "\u{2801}", false),
         ] {
             assert_eq!(is_invisible(text), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_line_has_something_to_see_and_is_one() {
+        for (why, text, expected) in [
+            ("a word", "disk", true),
+            ("a word of Hindi", "अनिता", true),
+            ("a joiner between letters", "می\u{200c}نا", true),
+            ("nothing", "", false),
+            ("blanks", "  ", false),
+            ("zero width", "\u{200b}\u{2060}", false),
+            ("two lines", "a\nb", false),
+            ("a column", "a\tb", false),
+            ("a colour of a terminal", "\u{1b}[31ma", false),
+            ("a control character of the upper half", "a\u{9b}b", false),
+        ] {
+            assert_eq!(is_line(text), expected, "{why}");
         }
     }
 

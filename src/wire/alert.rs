@@ -22,7 +22,7 @@ use crate::domain::{
     action::{InvalidAction, bounds::ACTIONS_MAX},
     alert::bounds,
     names::is_path_step,
-    text::is_invisible,
+    text::{is_invisible, is_line},
     web_address::is_link,
 };
 
@@ -328,8 +328,8 @@ fn checked(raw: AlertV1, defaults: &Defaults) -> Result<Alert, InvalidAlert> {
         version,
         tenant,
         to: audience_of(raw.to, version)?,
-        source: text("source", raw.source, bounds::TITLE_CHARS_MAX)?,
-        // One that nobody can see is none: people could not tell it from the others, nor say what they want of it.
+        // One of these that nobody can see is none: people could not tell it from others, nor say what they want of it.
+        source: text("source", raw.source, bounds::TITLE_CHARS_MAX)?.filter(|source| !is_invisible(source)),
         category: text("category", raw.category, bounds::TITLE_CHARS_MAX)?
             .filter(|category| !is_invisible(category)),
         severity: word("severity", raw.severity)?.unwrap_or(Severity::Warning),
@@ -370,11 +370,7 @@ fn link(
 }
 
 fn group_key_of(key: Option<String>) -> Result<Option<String>, InvalidAlert> {
-    let is_good = |key: &String| {
-        (1..=bounds::GROUP_KEY_BYTES_MAX).contains(&key.len())
-            && !key.chars().any(char::is_control)
-            && !is_invisible(key)
-    };
+    let is_good = |key: &String| key.len() <= bounds::GROUP_KEY_BYTES_MAX && is_line(key);
     match key {
         Some(key) if !is_good(&key) => {
             let max = bounds::GROUP_KEY_BYTES_MAX;
@@ -447,19 +443,30 @@ fn audience_of(raw: AudienceV1, version: u32) -> Result<Audience, InvalidAlert> 
     Ok(audience)
 }
 
-pub(super) fn labels_of(labels: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, InvalidAlert> {
+/// The labels. One whose value nobody can see is none, unless its value is empty: it says as much, and is kept as it was given.
+pub(super) fn labels_of(
+    mut labels: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, InvalidAlert> {
     if labels.len() > bounds::LABELS_MAX {
         return Err(InvalidAlert::new("labels", format!("has more than {} entries", bounds::LABELS_MAX)));
     }
     for (name, value) in &labels {
         if name.is_empty() || name.len() > bounds::LABEL_BYTES_MAX || value.len() > bounds::LABEL_BYTES_MAX {
-            let problem = format!("names and values have 1 to {} bytes", bounds::LABEL_BYTES_MAX);
+            let max = bounds::LABEL_BYTES_MAX;
+            let problem = format!("names have 1 to {max} bytes, and values at most {max}");
             return Err(InvalidAlert::new("labels", problem));
         }
-        if name.contains('\0') || value.contains('\0') {
-            return Err(InvalidAlert::new("labels", "names and values must not contain NUL"));
+        if !is_line(name) {
+            let problem =
+                "names must not contain control characters, and must have something that can be seen";
+            return Err(InvalidAlert::new("labels", problem));
+        }
+        if value.chars().any(|c| c.is_control() && !is_of_layout(c)) {
+            let problem = "values must not contain control characters other than newlines and tabs";
+            return Err(InvalidAlert::new("labels", problem));
         }
     }
+    labels.retain(|_, value| value.is_empty() || !is_invisible(value));
     Ok(labels)
 }
 
@@ -482,7 +489,11 @@ pub(super) fn text(
 
 /// PostgreSQL cannot store NUL, screens cannot show the others, and terminals obey them. A body may have lines.
 fn is_layout(field: &str, c: char) -> bool {
-    field == "body" && matches!(c, '\n' | '\r' | '\t')
+    field == "body" && is_of_layout(c)
+}
+
+fn is_of_layout(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\t')
 }
 
 pub(super) fn word<T: std::str::FromStr<Err: std::fmt::Display>>(

@@ -115,8 +115,34 @@ fn a_refusal_names_the_field_and_the_remedy() {
         (with("title", json!(7)), "title: has the wrong type: expected a string"),
         (with("title", json!("x".repeat(257))), "title: has more than 256 characters"),
         (with("title", json!("a\0b")), "title: must not contain control characters"),
-        (with("labels", json!({"a": "b\0"})), "labels: names and values must not contain NUL"),
-        (with("labels", json!({"a\0": "b"})), "labels: names and values must not contain NUL"),
+        (
+            with("labels", json!({"a": "b\0"})),
+            "labels: values must not contain control characters other than newlines and tabs",
+        ),
+        (
+            with("labels", json!({"a": "b\u{1b}[31m"})),
+            "labels: values must not contain control characters other than newlines and tabs",
+        ),
+        (
+            with("labels", json!({"a\0": "b"})),
+            "labels: names must not contain control characters, and must have something that can be seen",
+        ),
+        (
+            with("labels", json!({"a\nb": "b"})),
+            "labels: names must not contain control characters, and must have something that can be seen",
+        ),
+        (
+            with("labels", json!({" ": "b"})),
+            "labels: names must not contain control characters, and must have something that can be seen",
+        ),
+        (
+            with("labels", json!({"\u{200b}": "b"})),
+            "labels: names must not contain control characters, and must have something that can be seen",
+        ),
+        (
+            with("group_key", json!("\u{200b} ")),
+            "group_key: must have 1 to 256 bytes without control characters, and something that can be seen",
+        ),
         (with("title", json!("a\nb")), "title: must not contain control characters"),
         (with("title", json!("a\u{9b}2Jb")), "title: must not contain control characters"),
         (with("source", json!("\u{1b}[31m")), "source: must not contain control characters"),
@@ -323,4 +349,22 @@ fn buttons_a_picture_and_a_group_are_taken_within_their_bounds() {
         let told = refusal(&with(field, value));
         assert!(told.starts_with(at) && !told.contains("c4nary"), "{at}: {told}");
     }
+}
+
+#[test]
+fn what_nobody_can_see_says_nothing() {
+    let now = "2026-01-01T00:00:00Z".parse().unwrap();
+    let defaults = Defaults {
+        tenant: Some(Tenant::parse("acme").unwrap()),
+        id: Some(AlertId::parse("a").unwrap()),
+        now,
+    };
+    let json = json!({
+        "to": {"users": ["ana"]}, "title": "t", "category": "\u{200b}", "source": " ",
+        "labels": {"unseen": "\u{2060} ", "empty": "", "lines": "a\nb", "turned": "a\u{202e}b"},
+    });
+    let alert = parse_alert(json.to_string().as_bytes(), &defaults).unwrap();
+    assert_eq!((alert.category, alert.source), (None, None));
+    let labels: Vec<&str> = alert.labels.keys().map(String::as_str).collect();
+    assert_eq!(labels, ["empty", "lines", "turned"]);
 }

@@ -137,7 +137,7 @@ fn checked(raw: EventV1, defaults: &EventDefaults) -> Result<Event, InvalidAlert
         key: TopicKey::new(tenant, topic),
         id,
         kind,
-        source: alert::text("source", raw.source, TITLE_CHARS_MAX)?,
+        source: alert::text("source", raw.source, TITLE_CHARS_MAX)?.filter(|source| !is_invisible(source)),
         severity: alert::word("severity", raw.severity)?,
         labels: alert::labels_of(raw.labels)?,
         data: raw.data,

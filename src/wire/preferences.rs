@@ -36,7 +36,7 @@ use crate::domain::{
     alert::UnknownWord,
     digest::{Digest, DigestEvery},
     preferences::{CATEGORIES_MAX, Preferences, QuietHours, QuietWindow, WINDOWS_MAX},
-    text::is_invisible,
+    text::is_line,
 };
 
 /// A category's name, in bytes.
@@ -202,7 +202,7 @@ crate::schemas! {
             schema::text()
                 .min_length(Some(1))
                 .max_length(Some(CATEGORY_BYTES_MAX))
-                .pattern(Some(r"^[^\u0000]+$"))
+                .pattern(Some(schema::line_with_more_than("")))
                 .format(Some(schema::format("watchbell-id"))),
         ))
         .additional_properties(Some(schema::of::<ChannelsV1>())), with ChannelsV1;
@@ -268,8 +268,10 @@ impl PreferencesV1 {
     /// name nobody can see.
     pub fn accept(&self) -> Result<Preferences, InvalidAlert> {
         let preferences = self.read()?;
-        if self.categories.keys().any(|name| is_invisible(name)) {
-            return Err(InvalidAlert::new("categories", "must have something that can be seen in each name"));
+        if !self.categories.keys().all(|name| is_line(name)) {
+            let problem =
+                "names must not contain control characters, and must have something that can be seen";
+            return Err(InvalidAlert::new("categories", problem));
         }
         if preferences.quiet.is_always() {
             let problem = "leave no minute of the week, so nothing would ever come: leave some time free, or say under \
@@ -491,7 +493,9 @@ mod tests {
             (
                 "a category that nobody sees",
                 r#"{"categories":{"\u200b ":{"push":false}}}"#.to_owned(),
-                Some("categories: must have something that can be seen"),
+                Some(
+                    "categories: names must not contain control characters, and must have something that can be seen",
+                ),
             ),
         ] {
             let written: PreferencesV1 = serde_json::from_str(&json).unwrap();

@@ -61,6 +61,8 @@ macro_rules! schemas {
 
 /// What stands for the control characters in the classes of a pattern.
 const CONTROL: &str = r"\u0000-\u001f\u007f-\u009f";
+/// A text of several lines: without control characters other than newlines and tabs.
+const WITHOUT_CONTROL_BUT_LAYOUT: &str = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$";
 /// A word of the alphabet that needs no quoting.
 const WORD: &str = r"\p{L}\p{N}._:@+~=-";
 
@@ -123,7 +125,7 @@ schemas! {
     /// The body of an alert.
     BodyText = text_or_null()
         .max_length(Some(BODY_CHARS_MAX))
-        .pattern(Some(r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"));
+        .pattern(Some(WITHOUT_CONTROL_BUT_LAYOUT));
     /// The address behind an alert.
     WebAddress = text_or_null()
         .max_length(Some(URL_BYTES_MAX))
@@ -142,9 +144,11 @@ schemas! {
     GroupKey = text_or_null()
         .min_length(Some(1))
         .max_length(Some(GROUP_KEY_BYTES_MAX))
-        .pattern(Some(format!("^[^{CONTROL}]+$")))
+        .pattern(Some(line_with_more_than("")))
         .format(Some(format("watchbell-group-key")))
-        .description(Some(format!("At most {GROUP_KEY_BYTES_MAX} bytes without control characters.")));
+        .description(Some(format!(
+            "At most {GROUP_KEY_BYTES_MAX} bytes without control characters, and with something that can be seen."
+        )));
     /// How a body is written.
     BodyFormatOrNull = one_of_or_null(BodyFormat::WORDS);
     /// How a body is written, where it is said.
@@ -152,13 +156,14 @@ schemas! {
     /// The labels of an alert or an event.
     Labels = or_null(Type::Object)
         .max_properties(Some(LABELS_MAX))
-        .property_names(Some(label(text()).min_length(Some(1)).pattern(Some(r"^[^\u0000]+$"))))
+        .property_names(Some(label(text()).min_length(Some(1)).pattern(Some(line_with_more_than("")))))
         .additional_properties(Some(AdditionalProperties::from(RefOr::from(
-            label(text_or_null()).pattern(Some(r"^[^\u0000]*$")),
+            label(text_or_null()).pattern(Some(WITHOUT_CONTROL_BUT_LAYOUT)),
         ))))
         .description(Some(format!(
-            "Names and values have at most {LABEL_BYTES_MAX} bytes and no NUL. `null` is absent, here and in every field \
-             that may be left out."
+            "Names and values have at most {LABEL_BYTES_MAX} bytes and no control characters, but newlines and tabs in values. A name has \
+             something that can be seen; a value that has nothing of it, and is not empty, is left out with its name. `null` is absent, \
+             here and in every field that may be left out."
         )));
     /// Fields of the team's own.
     Data = or_null(Type::Object);

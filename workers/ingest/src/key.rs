@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::CryptoRng;
 use sha2::{Digest as _, Sha256};
-use watchbell::domain::Secret;
+use watchbell::domain::{Secret, text::is_drawn_as_nothing};
 
 /// What every key begins with, so that scanners find a leaked one.
 pub const PREFIX: &str = "wbk_";
@@ -11,6 +11,25 @@ pub const PREFIX: &str = "wbk_";
 const RANDOM_BYTES: usize = 32;
 /// The longest text looked up as a key, in bytes. A key made here has 47.
 const LEN_MAX: usize = 128;
+
+/// Characters of a key's name.
+pub const NAME_CHARS_MAX: usize = 200;
+
+/// The name of a key cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a text of 1 to {NAME_CHARS_MAX} characters, each of which can be seen")]
+pub struct InvalidKeyName;
+
+/// A key's name, without blanks at its ends. It tells keys apart in lists, so no two may look alike or turn the text beside them.
+///
+/// # Errors
+/// [`InvalidKeyName`] says what is accepted.
+pub fn name_of(text: &str) -> Result<&str, InvalidKeyName> {
+    let name = text.trim();
+    let is_unseen = |c: char| c.is_control() || is_drawn_as_nothing(c);
+    let is_good = (1..=NAME_CHARS_MAX).contains(&name.chars().count()) && !name.contains(is_unseen);
+    is_good.then_some(name).ok_or(InvalidKeyName)
+}
 
 /// A new key: `wbk_` and 43 characters of base64url. Shown once, to whoever asked for it.
 pub fn generate(rng: &mut impl CryptoRng) -> Secret {
@@ -46,6 +65,24 @@ mod tests {
         assert!(may_be_key(key.expose()));
         assert_ne!(key, other);
         assert_eq!(format!("{key:?}"), "redacted");
+    }
+
+    #[test]
+    fn a_name_of_a_key_can_be_seen() {
+        let long = "n".repeat(NAME_CHARS_MAX + 1);
+        for (why, text, expected) in [
+            ("a name", "alertmanager in Berlin", Ok("alertmanager in Berlin")),
+            ("blanks at its ends", " ci ", Ok("ci")),
+            ("nothing", "", Err(InvalidKeyName)),
+            ("blanks", "  ", Err(InvalidKeyName)),
+            ("nothing to see", "\u{200b}", Err(InvalidKeyName)),
+            ("one that looks like another", "ci\u{200b}", Err(InvalidKeyName)),
+            ("one that turns its line", "a\u{202e}b", Err(InvalidKeyName)),
+            ("two lines", "a\nb", Err(InvalidKeyName)),
+            ("too long", long.as_str(), Err(InvalidKeyName)),
+        ] {
+            assert_eq!(name_of(text), expected, "{why}");
+        }
     }
 
     #[test]

@@ -57,6 +57,8 @@ fn make_vapid() -> anyhow::Result<()> {
 }
 
 async fn create(store: &Store, rights: &KeyRights, name: &str, now: Timestamp) -> anyhow::Result<()> {
+    // Without one it is known by its id alone.
+    let name = if name.is_empty() { name } else { key::name_of(name).context("--name")? };
     let made = key::generate(&mut rand::rng());
     store.add_api_key(&key::hash(made.expose()), rights, name, now).await?;
     output::note(format!("A key for {}, with the scopes {}. {KEEP_IT}", rights.tenant, rights.scopes));

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use watchbell::{
-    domain::{Scope, Scopes, Tenant, UnknownScope, text::is_drawn_as_nothing},
+    domain::{Scope, Scopes, Tenant, UnknownScope},
     runtime::http::{BodyRules, JsonBody, Path},
     store::{KEY_ID_CHARS, KeyRights},
     wire::Problem,
@@ -26,8 +26,6 @@ use crate::commands::key::keys_of;
 
 /// Keys that are listed: the newest.
 const LISTED_MAX: usize = 1_000;
-/// Characters of a key's name.
-const NAME_CHARS_MAX: usize = 200;
 /// The longest time after which a key ends: ten years.
 const EXPIRES_MAX_S: u64 = 10 * 366 * 24 * 60 * 60;
 
@@ -111,13 +109,7 @@ pub(super) async fn make(
 fn rights_of(wanted: &NewKey, own: &KeyRights, now: Timestamp) -> Result<KeyRights, Problem> {
     let tenant =
         Tenant::parse(&wanted.tenant).map_err(|error| Problem::invalid("tenant", error.to_string()))?;
-    let name = wanted.name.trim();
-    if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(is_unseen) {
-        return Err(Problem::invalid(
-            "name",
-            format!("must be a text of 1 to {NAME_CHARS_MAX} characters, each of which can be seen"),
-        ));
-    }
+    key::name_of(&wanted.name).map_err(|error| Problem::invalid("name", error.to_string()))?;
     let mut scopes = Vec::new();
     for word in &wanted.scopes {
         let scope: Scope =
@@ -155,11 +147,6 @@ fn rights_of(wanted: &NewKey, own: &KeyRights, now: Timestamp) -> Result<KeyRigh
         )));
     }
     Ok(KeyRights { tenant, scopes: Scopes::of(&scopes), own_alerts: wanted.own_alerts, expires_at })
-}
-
-/// What nobody sees in a name, or what turns the text beside it.
-fn is_unseen(c: char) -> bool {
-    c.is_control() || is_drawn_as_nothing(c)
 }
 
 /// How many keys were revoked: 1, or 0 for one that did not work any more.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use watchbell::domain::alert::bounds;
+use watchbell::domain::{alert::bounds, text::is_line};
 
 /// The body of an alert of a hook, in bytes of JSON, however it is escaped.
 const BODY_BYTES_MAX: usize = 20 * 1024;
@@ -28,7 +28,7 @@ pub fn labels(labels: &BTreeMap<String, String>) -> (BTreeMap<String, String>, u
     for (name, value) in labels.iter().filter(|(name, _)| !name.starts_with(AUDIENCE_PREFIX)) {
         let value = clip(value, usize::MAX, bounds::LABEL_BYTES_MAX);
         let cost = escaped_len(name) + escaped_len(&value);
-        let is_name = !name.is_empty() && name.len() <= bounds::LABEL_BYTES_MAX && !name.contains('\0');
+        let is_name = name.len() <= bounds::LABEL_BYTES_MAX && is_line(name);
         if !is_name || kept.len() == bounds::LABELS_MAX || bytes + cost > LABELS_BYTES_MAX {
             left_out += 1;
             continue;
@@ -165,9 +165,11 @@ mod tests {
         let mut given: BTreeMap<String, String> =
             (0..70).map(|n| (format!("l{n:02}"), "v".to_owned())).collect();
         given.insert("watchbell_users".into(), "ana".into());
-        given.insert(String::new(), "v".into());
+        for unusable in ["", " ", "\u{200b}", "a\nb"] {
+            given.insert(unusable.into(), "v".into());
+        }
         let (kept, left_out) = labels(&given);
-        assert_eq!((kept.len(), left_out), (bounds::LABELS_MAX, 7), "the audience is not missed");
+        assert_eq!((kept.len(), left_out), (bounds::LABELS_MAX, 10), "the audience is not missed");
     }
 
     #[test]

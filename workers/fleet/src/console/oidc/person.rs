@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use watchbell::domain::text::is_line;
 use watchbell_socket::token::claim;
 
 use super::rights::Rights;
@@ -99,7 +100,7 @@ fn texts(value: &Value) -> Vec<&str> {
 }
 
 fn is_name(text: &str) -> bool {
-    (1..=NAME_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+    text.chars().count() <= NAME_CHARS_MAX && is_line(text)
 }
 
 #[cfg(test)]
@@ -160,6 +161,7 @@ mod tests {
                 Ok("alice@example.com"),
             ),
             ("a name that is none", "groups", json!({"name": "a\u{0}"}), Ok("7f")),
+            ("a name that nobody sees", "groups", json!({"name": "\u{200b} "}), Ok("7f")),
         ] {
             let mut claims = good.as_object().unwrap().clone();
             claims.extend(change.as_object().unwrap().clone());
