@@ -52,6 +52,13 @@ async fn what_ingest_can_know_is_answered(fleet: &Fleet) -> anyhow::Result<()> {
             json!(null),
         ),
         ("the first, too late", ana.clone(), 202, "stale", json!(true)),
+        (
+            "a group in which nobody is",
+            with(otp("osp", "t", "ana"), "to", json!({"users": ["ana"], "groups": ["osp"]})),
+            202,
+            "groups_empty",
+            json!(["osp"]),
+        ),
         ("unknown people", otp("typo", "t", "nobody-known"), 202, "users_unknown", json!(["nobody-known"])),
     ] {
         let (found, answer) = fleet.publish(&alert).await?;

@@ -65,7 +65,7 @@ pub const QUESTIONS_PER_TENANT_MAX: usize = 2;
 pub const USERS_PER_READ_MAX: usize = 500;
 /// Different names in one request that are looked for among the known users: the first ones.
 pub const USERS_LOOKED_FOR_MAX: usize = 10_000;
-/// Different groups in one post to a hook of which it is asked whether anybody is in them: the first ones.
+/// Different groups in one request of which it is asked whether anybody is in them: the first ones.
 pub const GROUPS_LOOKED_FOR_MAX: usize = 100;
 /// Unknown users, or empty groups, of one alert that are named in the answer. Further users are counted.
 pub const USERS_UNKNOWN_NAMED_MAX: usize = 20;
