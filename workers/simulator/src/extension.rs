@@ -144,12 +144,33 @@ async fn put(State(shared): State<Arc<Shared>>, body: Result<Json<SaidTo>, JsonR
     match body {
         Ok(Json(said_to)) if said_to.server.as_deref().is_some_and(|server| !is_server(server)) => problem(
             "That is not where receipts are said",
-            "`server` must be an address, such as http://127.0.0.1:7700",
+            "`server` must be an http or https address, such as http://127.0.0.1:7700",
         ),
         Ok(Json(said_to)) => {
             *shared.extension.said_to.lock().unwrap_or_else(PoisonError::into_inner) = said_to.clone();
             Json(said_to).into_response()
         }
         Err(rejection) => problem("That is not where receipts are said", &rejection.body_text()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receipts_are_said_to_a_server() {
+        for (why, address, expected) in [
+            ("on this machine", "http://127.0.0.1:7700", true),
+            ("over TLS, below a path", "https://example.com/bell", true),
+            ("a file", "file:///etc/passwd", false),
+            ("another protocol", "ftp://example.com", false),
+            ("a script", "javascript:alert(1)", false),
+            ("data", "data:text/plain,a", false),
+            ("no address", "127.0.0.1:7700", false),
+            ("nobody's", "http://", false),
+        ] {
+            assert_eq!(is_server(address), expected, "{why}");
+        }
     }
 }
