@@ -75,7 +75,7 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(
         "watchbell_fallback_bounces_total",
         "Mails that came back after a relay had taken them, by what they say; `unknown` is about a mail that is not known \
-         any more or was counted before, and `no_report` is some other mail to a return path.",
+         any more or was counted before, and `no_report` is some other mail to a return path, or one to `postmaster@` or `abuse@`.",
     )
     .by(&[label("kind", BOUNCES)]),
     Metric::counter(

@@ -4,7 +4,7 @@
 use tracing::{info, warn};
 use watchbell::{
     domain::{BounceKind, bounce::Bounce},
-    runtime::{Clock, Current},
+    runtime::{Clock, Current, log_limit::LogLimit},
     store::{BounceRecorded, Store, StoreError},
     wire::{mail_ticket::MailTicket, return_ticket::ReturnTickets},
 };
@@ -14,16 +14,20 @@ use super::{
     taken_in::TakenIn,
 };
 
+/// Lines a minute about mails that people wrote to us.
+const WRITTEN_LOGGED_MAX: u32 = 5;
+
 /// Where reports go.
 pub(super) struct BounceRecorder {
     tickets: Current<Option<ReturnTickets>>,
     store: Store,
     clock: Clock,
+    written: LogLimit,
 }
 
 impl BounceRecorder {
     pub(super) fn new(tickets: Current<Option<ReturnTickets>>, store: Store, clock: Clock) -> Self {
-        Self { tickets, store, clock }
+        Self { tickets, store, clock, written: LogLimit::per_minute(WRITTEN_LOGGED_MAX) }
     }
 
     /// The mail that comes back to this address, if we signed it.
@@ -45,7 +49,7 @@ impl BounceRecorder {
                         return TakenIn::Later;
                     }
                 }
-                if tickets.is_empty() { passed_over("no_report") } else { TakenIn::Done }
+                if tickets.is_empty() { self.written_to_us() } else { TakenIn::Done }
             }
             Report::Complaint { about, reason } => {
                 // What the report encloses counts only where it came to no return path, and only with our signature.
@@ -58,8 +62,21 @@ impl BounceRecorder {
                 }
                 if tickets.is_empty() { passed_over("unknown") } else { TakenIn::Done }
             }
+            Report::None if tickets.is_empty() => self.written_to_us(),
             Report::None => passed_over("no_report"),
         }
+    }
+
+    /// What came to `postmaster@`, `abuse@` or `complaints@` and is no report: it is counted, said in the log and kept nowhere. It is not
+    /// handed on either, so nothing can go round in circles.
+    pub(super) fn written_to_us(&self) -> TakenIn {
+        if let Some(left_out) = self.written.admit(self.clock.now()) {
+            info!(
+                left_out,
+                "A mail to postmaster@, abuse@ or complaints@ came that is no report. Nobody reads it: it is not kept"
+            );
+        }
+        passed_over("no_report")
     }
 
     async fn record(&self, ticket: &MailTicket, kind: BounceKind, reason: &str) -> TakenIn {

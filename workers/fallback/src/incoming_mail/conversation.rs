@@ -262,7 +262,7 @@ impl Conversation<'_> {
     }
 
     async fn take_in(&self, announced: &Announced, message: &IncomingMessage) -> TakenIn {
-        let Announced { is_from_nobody, returned, replied, is_complaint, is_for_postmaster: _ } = announced;
+        let Announced { is_from_nobody, returned, replied, is_complaint, is_for_postmaster } = announced;
         let IncomingMail { bounces, replies, .. } = self.incoming;
         if let Some(replies) = replies
             && replies.take_in(replied, *is_from_nobody, message).await == TakenIn::Later
@@ -272,6 +272,7 @@ impl Conversation<'_> {
         // What was only replied to is no report, whatever it says.
         match *is_complaint || !returned.is_empty() {
             true => bounces.take_in(returned, message.bytes()).await,
+            false if *is_for_postmaster => bounces.written_to_us(),
             false => TakenIn::Done,
         }
     }

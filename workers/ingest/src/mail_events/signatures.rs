@@ -36,7 +36,7 @@ const SENDGRID_TIMESTAMP: &str = "x-twilio-email-event-webhook-timestamp";
 const MAILGUN_AGE_MAX: Duration = Duration::from_secs(12 * 60 * 60);
 /// By how much Mailgun's clock may be ahead of ours.
 const MAILGUN_AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
-/// Words of Mailgun's that are kept, each in 64 bytes; beyond these the oldest are forgotten.
+/// Words of Mailgun's that are kept, all of them in 3 MiB; beyond these the oldest are forgotten.
 const MAILGUN_WORDS_MAX: usize = 16 * 1024;
 
 /// The keys that are configured.
