@@ -1,6 +1,6 @@
 //! A store that was put back to an earlier time tells another history, and a schema that is behind or ahead is seen.
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use watchbell::{
@@ -9,9 +9,12 @@ use watchbell::{
     store::{MigrationError, Store},
 };
 use watchbell_tests::builders::{alert, at};
-use watchbell_tests::{postgres::Postgres, scratch::Scratch, services};
+use watchbell_tests::{postgres::Postgres, scratch::Scratch, services, until::until};
 
 use super::fixture::{StoreFixture, open};
+
+/// A store believes for half a second that a connection lives, so the first read after a server came back may meet a dead one.
+const BACK_WITHIN: Duration = Duration::from_secs(10);
 
 on_both_engines!(a_history_lasts_until_a_new_one_begins);
 
@@ -62,7 +65,7 @@ async fn a_dump_that_was_restored_is_another_history() -> anyhow::Result<()> {
     let (before, made) = (store.history().await?, store.connections_made());
     let dump = server.dump(&url, &[]).await?;
     server.restore(&url, &dump).await?;
-    let after = store.history().await?;
+    let after = until("it is read again", BACK_WITHIN, async || store.history().await.ok()).await?;
     ensure!(after.name != before.name, "into a new database of the same name");
     ensure!(store.connections_made() > made, "and a connection had to be made, which tells a process to ask");
     Ok(())
@@ -81,14 +84,15 @@ async fn a_disk_that_was_put_back_is_noticed_by_whoever_remembers() -> anyhow::R
     copy(&data, &kept)?;
 
     server.start_again().await?;
-    store.record(&[alert("a").to_users(["ana"]).build()], at(0)).await?;
-    let before = store.history().await?;
+    let first = [alert("a").to_users(["ana"]).build()];
+    until("it is written again", BACK_WITHIN, async || store.record(&first, at(0)).await.ok()).await?;
+    let before = until("it is read again", BACK_WITHIN, async || store.history().await.ok()).await?;
     server.stop().await?;
     std::fs::remove_dir_all(&data)?;
     copy(&kept, &data)?;
     server.start_again().await?;
 
-    let after = store.history().await?;
+    let after = until("it is read again", BACK_WITHIN, async || store.history().await.ok()).await?;
     ensure!(after.name == before.name, "nothing in it has another name");
     ensure!(after.went_back_since(&before), "its log has gone back");
     store.begin_history(Some(&after)).await?;
