@@ -311,10 +311,16 @@ async fn keys_and_tokens_are_made_beside_up() -> anyhow::Result<()> {
     let url = fleet.url("up")?;
     let token = print(&["token", "--user", "ana"])?;
     assert_eq!(fleet.http().get(format!("{url}/v1/inbox")).bearer_auth(token).send().await?.status(), 200);
-    let key = print(&["key", "create", "--name", "a\u{1b}[31mred\nkey"])?;
+    let coloured = bare(&dir, &["key", "create", "--name", "a\u{1b}[31mred\nkey", "--data", &data], &[], "")?;
+    assert!(!coloured.status.success());
+    assert_says(
+        &String::from_utf8_lossy(&coloured.stderr),
+        &["--name: must be a text of 1 to 200 characters"],
+    );
+    let key = print(&["key", "create", "--name", "a red key"])?;
     let sent = bare(&dir, &["send", "--url", &url, "--key", &key, "--to", "ana", "t"], &[], "")?;
     assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
-    assert_says(&print(&["key", "list"])?, &["demo", "a\\u001b[31mred\\u000akey"]);
+    assert_says(&print(&["key", "list"])?, &["demo", "a red key"]);
     Ok(())
 }
 
