@@ -206,8 +206,10 @@ crate::schemas! {
                 .format(Some(schema::format("watchbell-id"))),
         ))
         .additional_properties(Some(schema::of::<ChannelsV1>())), with ChannelsV1;
-    /// Windows of the week, or `null`. Together they leave some time free.
-    Windows = schema::list_or_null(schema::of::<WindowV1>()).max_items(Some(WINDOWS_MAX)), with WindowV1;
+    /// Windows of the week, or `null`.
+    Windows = schema::list_or_null(schema::of::<WindowV1>())
+        .max_items(Some(WINDOWS_MAX))
+        .description(Some("Together they leave some minute of the week.")), with WindowV1;
     /// Days of the week, or `null`.
     Days = schema::list_or_null(schema::one_of(&DAYS));
     /// What one mail is for, or `null`.
