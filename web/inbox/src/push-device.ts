@@ -5,6 +5,7 @@
  * then the server signs with the key that this browser named.
  */
 import { HttpError, type Watchbell } from "@watchbell/client";
+import { within } from "./deadline.ts";
 import { deviceId, serviceWorkers } from "./push.ts";
 import { storeText, storedText } from "./storage.ts";
 
@@ -36,6 +37,11 @@ interface TrustedAddress { toString(): string }
 /** The service worker: where it is, or as it was registered. */
 export type PushWorker = string | TrustedAddress | ServiceWorkerRegistration;
 
+/** How long a worker may take to be fetched and to start. It never does where its scope does not have this page. */
+const WORKER_WITHIN_MS = 20_000;
+/** How long the browser's push service may take. */
+const SUBSCRIBED_WITHIN_MS = 60_000;
+
 /** Registers the service worker, and the browser's subscription as a device. */
 export async function enablePush(client: Watchbell, worker: PushWorker, subscription: Subscribe = subscribe): Promise<void> {
   const workers = serviceWorkers();
@@ -43,37 +49,39 @@ export async function enablePush(client: Watchbell, worker: PushWorker, subscrip
   const { key } = await client.request<{ key: string }>("GET", "/v1/webpush/key");
   if ((await Notification.requestPermission()) !== "granted") throw new Error("notifications are blocked");
   const registration = await registered(workers, worker);
-  await register(client, key, await subscription(key, registration));
+  await register(client, key, await subscribed(subscription(key, registration)));
 }
+
+const subscribed = (subscribing: Promise<PushSubscriptionJSON>) => within(SUBSCRIBED_WITHIN_MS, "the browser's push service did not answer", subscribing);
 
 /** The same of a browser that is a device already: asks nobody for a permission, and the server only once a day or when something changed. */
 export async function renewPush(client: Watchbell, worker: PushWorker, subscription: Subscribe = subscribe, now = Date.now()): Promise<void> {
   const workers = serviceWorkers();
   if (!workers || !("PushManager" in window) || Notification.permission !== "granted") return;
   const { key } = await client.request<{ key: string }>("GET", "/v1/webpush/key");
-  const subscribed = await subscription(key, await registered(workers, worker));
+  const standing = await subscribed(subscription(key, await registered(workers, worker)));
   const [at = "", ...what] = (storedText(REGISTERED) ?? "").split(" ");
   const age = now - Number(at);
   const isFresh = age >= 0 && age < RENEWED_AFTER_MS;
-  if (!isFresh || what.join(" ") !== named(client, key, subscribed)) await register(client, key, subscribed, now);
+  if (!isFresh || what.join(" ") !== named(client, key, standing)) await register(client, key, standing, now);
 }
 
 const named = (client: Watchbell, key: string, { endpoint }: PushSubscriptionJSON) => JSON.stringify([client.snapshot.user, key, endpoint]);
 
-async function register(client: Watchbell, key: string, subscribed: PushSubscriptionJSON, now = Date.now()): Promise<void> {
-  const put = (more: object) => client.request("PUT", `/v1/devices/${deviceId()}`, { service: "webpush", ...subscribed, ...more });
+async function register(client: Watchbell, key: string, subscription: PushSubscriptionJSON, now = Date.now()): Promise<void> {
+  const put = (more: object) => client.request("PUT", `/v1/devices/${deviceId()}`, { service: "webpush", ...subscription, ...more });
   // A server of the version before does not know the field, and has one key.
   await put({ vapid_key: key }).catch((error: unknown) => {
     if (!(error instanceof HttpError) || error.status !== 400) throw error;
     return put({});
   });
-  storeText(REGISTERED, `${now} ${named(client, key, subscribed)}`);
+  storeText(REGISTERED, `${now} ${named(client, key, subscription)}`);
 }
 
 async function registered(workers: ServiceWorkerContainer, worker: PushWorker): Promise<ServiceWorkerRegistration> {
   if (typeof worker === "object" && "pushManager" in worker) return worker;
-  await workers.register((typeof worker === "string" ? trusted(worker) : worker) as string);
-  return workers.ready;
+  const started = workers.register((typeof worker === "string" ? trusted(worker) : worker) as string).then(() => workers.ready);
+  return within(WORKER_WITHIN_MS, "the service worker did not start for this page: its scope has to have it", started);
 }
 
 interface Policies { createPolicy(name: string, rules: { createScriptURL(url: string): string }): { createScriptURL(url: string): TrustedAddress } }

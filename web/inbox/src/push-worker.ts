@@ -1,8 +1,8 @@
 /** The service worker for Web Push. What it does is in pushed.ts. */
-import { type Extendable, type PushSaid, type Shown, inTurn, open, press, resubscribe, worker } from "./pushed.ts";
+import { type Extendable, type Shown, inTurn, open, press, resubscribe, saidBy, worker } from "./pushed.ts";
 
-worker.addEventListener("push", (event: Extendable & { data: { json(): PushSaid } | null }) => {
-  if (event.data) event.waitUntil(inTurn(event.data.json()));
+worker.addEventListener("push", (event: Extendable & { data: { json(): unknown; text(): string } | null }) => {
+  event.waitUntil(inTurn(event.data ? saidBy(event.data) : { other: "Watchbell" }));
 });
 
 worker.addEventListener("notificationclick", (event: Extendable & { notification: Notification; action?: string }) => {

@@ -1,4 +1,5 @@
 /** What this page has to do with Web Push before anybody turns it on: it hears what its service worker says. */
+import { within } from "./deadline.ts";
 import type { Snapshot, Watchbell } from "@watchbell/client";
 import { storeText, storedText } from "./storage.ts";
 
@@ -108,13 +109,16 @@ function whoIsHere({ status, user, ended }: Snapshot): string | null | undefined
   return status === "idle" || (status === "closed" && ended?.why !== "gave-up") ? null : undefined;
 }
 
+/** How long a cache may take. */
+const CACHE_WITHIN_MS = 5_000;
+
 /** The name of a note in the cache. */
 export const noteOf = (user: string, alert: string): string => `/?${new URLSearchParams({ user, alert })}`;
 
 async function notes(): Promise<{ user: string | null; alert: string | null; drop: () => Promise<boolean> }[]> {
   try {
-    const cache = await caches.open(OPENED_CACHE);
-    return (await cache.keys()).map((request) => {
+    const cache = await within(CACHE_WITHIN_MS, "the cache does not answer", caches.open(OPENED_CACHE));
+    return (await within(CACHE_WITHIN_MS, "the cache does not answer", cache.keys())).map((request) => {
       const said = new URL(request.url).searchParams;
       return { user: said.get("user"), alert: said.get("alert"), drop: () => cache.delete(request) };
     });

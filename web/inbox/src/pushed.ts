@@ -13,6 +13,7 @@
  * An alert with buttons has `actions` (`{id, title, url}`, `{id, title, answers: true}`, or `{id, title, acknowledges: true}`), and with one
  * that answers or acknowledges `answers_at`, where a POST does so without a token.
  */
+import { within } from "./deadline.ts";
 import { OPENED_CACHE, noteOf } from "./push.ts";
 
 export const worker = self as unknown as {
@@ -26,7 +27,9 @@ interface PageClient { url: string; visibilityState: string; focus(): Promise<un
 export interface Extendable { waitUntil(done: Promise<unknown>): void }
 interface Button { id: string; title: string; url?: string; answers?: boolean; acknowledges?: boolean }
 export interface Shown { alert: string; user?: string; url?: string | null; page?: string; severity?: string; actions?: Button[]; answers_at?: string }
-export type PushSaid = (Shown & { title: string; body?: string | null; severity?: string; tag: string; image?: string; unread?: number }) | { withdraw: string[]; unread?: number };
+/** A push that is none of ours, as it came. */
+interface Other { other: string }
+export type PushSaid = Other | (Shown & { title: string; body?: string | null; severity?: string; tag: string; image?: string; unread?: number }) | { withdraw: string[]; unread?: number };
 
 const pages = () => worker.clients.matchAll({ type: "window", includeUncontrolled: true });
 
@@ -36,12 +39,29 @@ const pages = () => worker.clients.matchAll({ type: "window", includeUncontrolle
  */
 let last: Promise<void> = Promise.resolve();
 
+/** How long one push may keep the next waiting. Browsers end a worker that takes longer. */
+const PUSH_WITHIN_MS = 20_000;
+
 export function inTurn(said: PushSaid): Promise<void> {
-  return last = last.catch(() => undefined).then(() => obey(said));
+  return last = last.catch(() => undefined).then(() => within(PUSH_WITHIN_MS, "the browser does not show this push", obey(said)));
 }
 
+/** What a push says. One that is none of ours, such as a test from a browser's tools, is shown as it came. */
+export function saidBy(data: { json(): unknown; text(): string }): PushSaid {
+  try {
+    const said = data.json() as Record<string, unknown> | null;
+    if (Array.isArray(said?.["withdraw"]) || ["alert", "title", "tag"].every((field) => typeof said?.[field] === "string")) return said as unknown as PushSaid;
+  } catch { /* It is no JSON. */ }
+  return { other: data.text().slice(0, OTHER_CHARS_MAX) };
+}
+
+const OTHER_CHARS_MAX = 200;
+const OTHER_TAG = "watchbell-other";
+
 async function obey(said: PushSaid): Promise<void> {
-  if (said.unread !== undefined) await worker.navigator?.setAppBadge?.(said.unread).catch(() => undefined);
+  if ("other" in said) return worker.registration.showNotification(said.other, { tag: OTHER_TAG, data: {} });
+  // Not waited for: some systems never answer.
+  if (said.unread !== undefined) worker.navigator?.setAppBadge?.(said.unread).catch(() => undefined);
   if ("withdraw" in said) return withdraw(said.withdraw);
   const { alert, user, title, body, url, page, severity, tag, image, actions, answers_at } = said;
   if (await isLookedAt(alert, user)) return;
@@ -130,14 +150,21 @@ export async function press(shown: Shown, id: string): Promise<void> {
 /** How long an answer may take. A browser ends a worker that takes longer over a click. */
 const ANSWER_WITHIN_MS = 10_000;
 
+/** How long a cache may take: the person waits for the page. */
+const NOTED_WITHIN_MS = 1_000;
+
+async function note(user: string, alert: string): Promise<void> {
+  const cache = await caches.open(OPENED_CACHE);
+  await cache.put(noteOf(user, alert), new Response());
+}
+
 /**
  * A click. It is noted as opened by whom the push was for; a page of ours says so to the server, now or when that person is
  * next here. Without an address of its own the alert is shown by a page of ours: by one of that person, the last used first.
  */
 export async function open({ alert, user, url, page }: Shown): Promise<void> {
-  const cache = await caches.open(OPENED_CACHE);
-  // One of an earlier version does not say whose it is, and is nobody's to read.
-  if (user) await cache.put(noteOf(user, alert), new Response());
+  // One of an earlier version does not say whose it is, and is nobody's to read. What cannot be noted is opened all the same.
+  if (user) await within(NOTED_WITHIN_MS, "the cache does not answer", note(user, alert)).catch(() => undefined);
   const ours = await pages();
   for (const one of ours) one.postMessage({ watchbell: "opened" });
   if (url && /^https?:/i.test(url)) {

@@ -106,3 +106,35 @@ describe("a browser that is a device", () => {
     expect(told).toEqual(["1 -"]);
   });
 });
+
+describe("a browser that does not answer", () => {
+  it.each([
+    ["whose worker does not start", () => vi.stubGlobal("navigator", { serviceWorker: { register: async () => ({}), ready: new Promise(() => undefined) } }), "its scope"],
+    ["that does not install the worker", () => vi.stubGlobal("navigator", { serviceWorker: { register: () => new Promise(() => undefined), ready: new Promise(() => undefined) } }), "its scope"],
+  ])("%s is an error that says so", async (_, breaks, words) => {
+    vi.useFakeTimers();
+    try {
+      breaks();
+      const { client, told } = server();
+      const refused = expect(enablePush(client, "/push-worker.js")).rejects.toThrow(words);
+      await vi.advanceTimersByTimeAsync(60_000);
+      await refused;
+      expect(told).toEqual([]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("to a subscription is an error", async () => {
+    vi.useFakeTimers();
+    try {
+      const { client } = server();
+      const refused = expect(enablePush(client, "/push-worker.js", () => new Promise(() => undefined))).rejects.toThrow("push service");
+      await vi.advanceTimersByTimeAsync(120_000);
+      await refused;
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+});
+

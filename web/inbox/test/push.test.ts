@@ -54,7 +54,7 @@ function session() {
 }
 
 /** Everything that was begun is done: the cache of this test answers at once. */
-const settled = async () => { for (let turn = 0; turn < 20; turn++) await Promise.resolve(); };
+const settled = async () => { for (let turn = 0; turn < 100; turn++) await Promise.resolve(); };
 
 const note = (user: string, alert: string) => noted.add(new URL(noteOf(user, alert), "https://a.example").href);
 

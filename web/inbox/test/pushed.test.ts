@@ -117,3 +117,60 @@ describe("a subscription that the browser changed", () => {
     expect([subscribed, done]).toEqual([expected, ["a: subscription"]]);
   });
 });
+
+describe("a browser that does not answer", () => {
+  const never = () => new Promise<never>(() => undefined);
+  const other = { ...disk, alert: "cpu", tag: "cpu", title: "CPU" };
+
+  it.each([
+    ["to a badge", (worker: { navigator: object }) => Object.assign(worker.navigator, { setAppBadge: never }), ["Disk full", "CPU"]],
+    ["to one notification", (worker: { registration: { showNotification: (title: string, options: never) => Promise<void> } }) => {
+      const { registration } = worker;
+      const { showNotification } = registration;
+      registration.showNotification = (title, options) => (title === "Disk full" ? never() : showNotification(title, options));
+    }, ["CPU"]],
+  ])("%s does not keep the next push waiting for ever", async (_, breaks, expected) => {
+    breaks(self as never);
+    const { inTurn } = await import("../src/pushed.ts");
+    void inTurn(disk).catch(() => undefined);
+    await during(inTurn(other), 60_000);
+    expect(shown.map(({ title }) => title)).toEqual(expected);
+  });
+
+  it("to a cache opens the alert all the same", async () => {
+    vi.stubGlobal("caches", { open: never });
+    const { open } = await import("../src/pushed.ts");
+    await during(open({ alert: "disk", user: "ana", url: "https://a.example/disk" }), 60_000);
+    expect(done).toEqual(["open https://a.example/disk"]);
+  });
+
+  it("to a cache that it refuses opens the alert all the same", async () => {
+    vi.stubGlobal("caches", { open: () => Promise.reject(new DOMException("no", "SecurityError")) });
+    const { open } = await import("../src/pushed.ts");
+    await during(open({ alert: "disk", user: "ana", url: "https://a.example/disk" }));
+    expect(done).toEqual(["open https://a.example/disk"]);
+  });
+});
+
+describe("a push that is none of ours", () => {
+  const data = (text: string) => ({ json: () => JSON.parse(text) as unknown, text: () => text });
+
+  it.each([
+    ["a text", "Test push message", "Test push message"],
+    ["half of an object", '{"alert": "di', '{"alert": "di'],
+    ["a list", "[1]", "[1]"],
+    ["nothing", "null", "null"],
+    ["an object without what we need", '{"title": "Disk full"}', '{"title": "Disk full"}'],
+    ["a withdrawal of what is no list", '{"withdraw": "disk"}', '{"withdraw": "disk"}'],
+  ])("%s is shown as it is, because a browser counts a push that shows nothing", async (_, text, title) => {
+    const { inTurn, saidBy } = await import("../src/pushed.ts");
+    await during(inTurn(saidBy(data(text))));
+    expect(shown.map((one) => [one.title, one.data])).toEqual([[title, {}]]);
+  });
+
+  it("of ours is read", async () => {
+    const { saidBy } = await import("../src/pushed.ts");
+    for (const said of [disk, { withdraw: ["disk"], unread: 0 }]) expect(saidBy(data(JSON.stringify(said)))).toEqual(said);
+  });
+});
+
