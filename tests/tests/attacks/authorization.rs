@@ -18,7 +18,7 @@
 //! Let in is any status but 401 and 403: what is asked for is mostly not there. And no answer to anybody but whom it is for
 //! has the text of one marked alert (I8). `page.rs` makes a page of the documentation of it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context as _, bail, ensure};
 use futures_util::{StreamExt as _, stream};
@@ -169,6 +169,51 @@ const UNDOCUMENTED: &[Route] = &[
     ("POST", "/console/api/routes/try", Takes::Console),
     ("GET", "/console/api/v1/alerts", Takes::Console),
 ];
+
+/// Routes of `watchbell up` that no other process has: the demo's page, which `attacks/browser.rs` looks at, the phones and the
+/// mailbox beside it, and the service worker.
+const OF_THE_DEMO: &[&str] = &[
+    "/",
+    "/demo.json",
+    "/demo/demo.css",
+    "/demo/demo.js",
+    "/demo/open",
+    "/favicon.ico",
+    "/push-worker.js",
+    "/simulator",
+    "/simulator/",
+];
+
+/// What no document has is written down by hand, so that this looks for it in the source.
+#[test]
+fn a_new_route_that_no_document_has_needs_a_row() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut files =
+        vec![root.join("workers/fleet/src/demo.rs"), root.join("workers/fleet/src/demo_access.rs")];
+    for folder in ["workers/fleet/src/console", "workers/fleet/src/dead"] {
+        for entry in fs::read_dir(root.join(folder)).unwrap() {
+            files.push(entry.unwrap().path());
+        }
+    }
+    let mut found = 0;
+    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "rs")) {
+        let text = fs::read_to_string(file).unwrap();
+        for (at, begins) in text.match_indices("route(").chain(text.match_indices("nest(")) {
+            let Some(path) = text[at + begins.len()..].trim_start().strip_prefix('"') else { continue };
+            let path = path.split('"').next().unwrap_or_default();
+            found += 1;
+            // Those of the console's API are below one address.
+            let is_known = OF_THE_DEMO.contains(&path)
+                || UNDOCUMENTED
+                    .iter()
+                    .any(|(_, known, _)| known.trim_end_matches('/') == path.trim_end_matches('/'))
+                || UNDOCUMENTED.iter().any(|(_, known, _)| known.strip_prefix("/console/api") == Some(path))
+                || path == "/console/api";
+            assert!(is_known, "{} has the route {path}, which has no row: say what it takes", file.display());
+        }
+    }
+    assert!(found > 20, "only {found} routes were found: are they written in another way now?");
+}
 
 /// What an answer has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 use tokio_tungstenite::tungstenite::Message;
@@ -120,7 +120,10 @@ async fn a_client_that_is_wrong_now_and_then_goes_on() {
 async fn raw_session(fleet: &Fleet, user: &str) -> anyhow::Result<TcpStream> {
     let url = fleet.url("socket-1")?;
     let authority = url.trim_start_matches("http://");
-    let mut stream = TcpStream::connect(authority).await?;
+    let socket = TcpSocket::new_v4()?;
+    // What it is sent and does not read fills the server's buffers soon.
+    socket.set_recv_buffer_size(4_096)?;
+    let mut stream = socket.connect(authority.parse()?).await?;
     let request = format!(
         "GET /v1/ws?token={} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
@@ -156,6 +159,30 @@ async fn empty_fragments_are_charged_and_not_read_for_ever() {
     served.unwrap();
     ended.expect("the session is closed");
     assert!(taken < TAKEN_MAX, "{} MiB of nothing were read", taken / 1024 / 1024);
+}
+
+/// What is answered waits for a client that takes nothing, and while it waits nothing more is read of it: however much it may say, the
+/// server holds a bounded part of it.
+#[tokio::test]
+async fn a_client_that_takes_no_answers_is_not_read() {
+    const SAID_MAX: usize = 64 * 1024 * 1024;
+    const STILL: Duration = Duration::from_secs(3);
+    const PAYLOAD: usize = 100;
+    let roomy = [("WATCHBELL__SOCKET__MESSAGES_PER_SECOND", "1000000")];
+    let fleet = Fleet::start(Engine::Embedded, QUIET, &roomy).await.unwrap();
+    let mut stream = raw_session(&fleet, "eve").await.unwrap();
+    let ping = [&[0x89, 0x80 | PAYLOAD as u8, 0, 0, 0, 0][..], &[b'x'; PAYLOAD]].concat();
+    let pings = ping.repeat(1_000);
+    let mut said = 0;
+    let is_waiting = loop {
+        match timeout(STILL, stream.write(&pings[said % pings.len()..])).await {
+            Ok(Ok(taken)) if said < SAID_MAX => said += taken,
+            Ok(_) => break false,
+            Err(_) => break true,
+        }
+    };
+    assert!(is_waiting, "{} MiB of pings were read, or the session was ended", said / 1024 / 1024);
+    is_served(&fleet, "ana").await.unwrap();
 }
 
 /// Each alert that a receipt names is a row to be looked at: receipts of 500 of them are ten messages each, over a session and over

@@ -464,7 +464,8 @@ fn config_check_says_what_can_run() {
     assert_says(&said, &["up: yes", "run dispatch: no, broker.url must be given", "email: no, [email]"]);
     let (ok, said) = run(&dir, &["config", "check"], &ENOUGH);
     assert!(ok, "{said}");
-    assert_says(&said, &["run dispatch: yes", "run socket: yes", "of whoever connects", "(SNAT)"]);
+    let anybody = "producers over AMQP: whoever may publish may name any tenant";
+    assert_says(&said, &["run dispatch: yes", "run socket: yes", "of whoever connects", "(SNAT)", anybody]);
     for (source, said_by) in [
         ("x-forwarded-for", "the header X-Forwarded-For"),
         ("forwarded", "the header Forwarded"),
@@ -485,6 +486,11 @@ fn config_check_says_what_can_run() {
             "policies.default: its step 2 by email is due 5m 30s after the alert, which expires after 1m";
         assert_says(&said, &["0.0.0.0/0 has strangers in it", "your own proxies", late, "shorten the waits"]);
     }
+    let mapped = "[[broker.producer]]\nuser = \"acme-svc\"\ntenants = [\"acme\"]\n";
+    fs::write(dir.path().join("watchbell.toml"), mapped).unwrap();
+    let (ok, said) = run(&dir, &["config", "check"], &ENOUGH);
+    assert!(ok, "{said}");
+    assert_says(&said, &["producers over AMQP: each publishes for the tenants of its [[broker.producer]]"]);
 }
 
 #[test]

@@ -30,6 +30,17 @@ describe("finding", () => {
     expect((await asked(page)).filter((one) => one.startsWith("GET /v1/inbox"))).toEqual(["GET /v1/inbox?q=CHECK&state=open&limit=50", "GET /v1/inbox?q=CHECK&state=open&before=7&limit=50"]);
     await page.getByRole("combobox", { name: "Severity" }).selectOption("warning");
     await until("only warnings", async () => (await page.locator("watchbell-inbox li .title").allInnerTexts()).join() === "Checkout is slow,Checkout long ago");
+    const inboxAsked = async () => (await asked(page)).filter((one) => one.startsWith("GET /v1/inbox")).at(-1)?.split("?")[1];
+    for (const [name, text, expected] of [["Category", "availability", "category=availability"], ["Label", "service:checkout", "label=service%3Acheckout"]] as const) {
+      const field = page.getByRole("combobox", { name, exact: true });
+      await field.fill(text);
+      await page.keyboard.press("Tab");
+      await until(`the server is asked by ${name}`, async () => (await inboxAsked())?.includes(expected) ?? false);
+      expect((await page.locator("watchbell-inbox li .title").allInnerTexts()).length).toBeLessThan(2);
+      await field.fill("");
+      await page.keyboard.press("Tab");
+      await row(page, "Checkout long ago").waitFor();
+    }
     await page.evaluate(() => window.session.news(window.made.aRow(0, { title: "Checkout again", severity: "warning" })));
     await row(page, "Checkout again").waitFor();
     await page.getByRole("searchbox").fill("nowhere");
@@ -93,6 +104,36 @@ describe("finding", () => {
     await scroll(300_000);
     await until("the list is elsewhere", async () => Number((await inView())[0]?.replace("Alert ", "")) > 1_000);
     expect(await focused(page)).toBe("New 9");
+  });
+
+  it("shows a thousand alerts that come within three seconds, and draws once a frame at the most", async () => {
+    const page = await bed.page("open");
+    const [draws, frames] = await page.evaluate(async () => {
+      const [EACH, OF] = [5, 200];
+      let [draws, frames, isOver] = [0, 0, false];
+      const list = window.inbox.shadowRoot?.querySelector(".scroll ul") as HTMLElement;
+      new MutationObserver(() => { draws += 1; }).observe(list, { childList: true });
+      const count = () => { frames += 1; if (!isOver) requestAnimationFrame(count); };
+      requestAnimationFrame(count);
+      const { port1, port2 } = new MessageChannel();
+      const anotherTask = () => new Promise((resolve) => { port2.onmessage = resolve; port1.postMessage(null); });
+      for (let nth = 0; nth < OF; nth++) {
+        for (let one = 0; one < EACH; one++) {
+          window.session.news(window.made.aRow(-nth * EACH - one - 1, { title: `Storm ${nth * EACH + one}` }));
+          await anotherTask();
+        }
+        await new Promise(requestAnimationFrame);
+      }
+      isOver = true;
+      return [draws, frames] as const;
+    });
+    expect(draws).toBeGreaterThan(0);
+    expect(draws).toBeLessThanOrEqual(frames);
+    await row(page, "Storm 999").waitFor();
+    await page.locator("watchbell-inbox .title").first().focus();
+    await page.keyboard.press("End");
+    await until("what was there before them is at the end", async () => (await page.locator("watchbell-inbox li .title").allInnerTexts()).some((title) => title.startsWith("Storm 0") || !title.startsWith("Storm")));
+    expect(await page.evaluate(() => window.session.client.snapshot.alerts.length)).toBeGreaterThanOrEqual(1_000);
   });
 
   it("has the browser lay out a few times for ten new alerts, and not for each row or question", async () => {

@@ -397,6 +397,8 @@ describe("settings", () => {
     expect(stored.at(-1)).toEqual({ channels: { email: false }, other: 1, categories: { approvals: { push: false } } });
     await page.getByRole("button", { name: "Add quiet hours" }).click();
     await until("they are stored", () => stored.length === 2);
+    for (const day of ["Sat", "Sun"]) await page.getByRole("checkbox", { name: day, exact: true }).uncheck();
+    await until("they are of five days", () => JSON.stringify((stored.at(-1) as { quiet?: { windows?: { days: string[] }[] } }).quiet?.windows?.[0]?.days) === '["mon","tue","wed","thu","fri"]');
     await page.getByRole("combobox", { name: "Time zone" }).fill("Asia/Tokyo");
     await page.keyboard.press("Tab");
     await until("the zone is stored", () => (stored.at(-1) as { quiet?: { zone?: string } }).quiet?.zone === "Asia/Tokyo");
