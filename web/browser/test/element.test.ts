@@ -36,12 +36,16 @@ async function isWithin(page: Page): Promise<void> {
   }, 5_000);
 }
 
+/** What axe objects to, on a page without motion: what fades in has too little contrast until it is there. */
 async function violations(page: Page): Promise<string[]> {
+  await page.emulateMedia({ reducedMotion: "reduce" });
   await page.evaluate(AXE);
-  return page.evaluate(async () => {
+  const found = await page.evaluate(async () => {
     const { axe } = window as unknown as { axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> } };
     return (await axe.run()).violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
   });
+  await page.emulateMedia({ reducedMotion: null });
+  return found;
 }
 
 describe("the panel", () => {
