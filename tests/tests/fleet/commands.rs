@@ -487,7 +487,7 @@ fn config_check_says_what_can_run() {
         assert_says(&said, &["0.0.0.0/0 has strangers in it", "your own proxies", late, "shorten the waits"]);
     }
     let mapped = "[[broker.producer]]\nuser = \"acme-svc\"\ntenants = [\"acme\"]\n";
-    fs::write(dir.path().join("watchbell.toml"), mapped).unwrap();
+    std::fs::write(dir.path().join("watchbell.toml"), mapped).unwrap();
     let (ok, said) = run(&dir, &["config", "check"], &ENOUGH);
     assert!(ok, "{said}");
     assert_says(&said, &["producers over AMQP: each publishes for the tenants of its [[broker.producer]]"]);
