@@ -13,6 +13,9 @@ while read -r alert; do
   for what in fires 'is quiet'; do
     grep -q -- "- name: $alert $what\$" tests/alerts.yml || { echo "check.sh: no test that $alert $what" >&2; exit 1; }
   done
+  grep -qx -- "### $alert" ../docs/runbook/alerts.md || { echo "check.sh: the runbook has nothing about $alert" >&2; exit 1; }
+  grep -A 12 -- "- alert: $alert\$" rules/alerts.yml | grep -q "runbook_url: docs/runbook/alerts.md#${alert,,}\$" \
+    || { echo "check.sh: $alert does not lead to its part of the runbook" >&2; exit 1; }
   grep -q "^| \`$alert\` |" README.md || { echo "check.sh: $alert is not in the list of README.md" >&2; exit 1; }
 done < <(sed -n 's/^ *- alert: //p' rules/*.yml | sort -u)
 while read -r alert; do

@@ -12,6 +12,7 @@
 use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, ensure};
+use serde_json::Value;
 use watchbell::runtime::{MemoryBudgets, memory};
 use watchbell_fallback::channel::VapidKey;
 use watchbell_simulator::{Simulator, SimulatorConfig};
@@ -77,6 +78,33 @@ fn both_configurations_of_haproxy_have_the_same_timeouts_retries_and_checks() ->
         ensure!(recommended.len() > 3, "only {recommended:?} was found of {name}");
         ensure!(section("compose/haproxy.cfg", name)? == recommended, "{name} differs");
     }
+    Ok(())
+}
+
+/// Each address leads to the worker that has it: by the documents of both.
+#[test]
+fn haproxy_of_compose_sends_every_route_to_the_worker_that_has_it() -> anyhow::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("tests/ is in the workspace")?;
+    let config = fs::read_to_string(root.join("compose/haproxy.cfg"))?;
+    let publishes = config.lines().find_map(|line| line.trim().strip_prefix("acl publishes path_beg "));
+    let publishes: Vec<&str> = publishes.context("there is no acl publishes")?.split(' ').collect();
+    let mut looked_at = 0;
+    for (worker, is_ingest) in [("ingest", true), ("socket", false)] {
+        let document = fs::read_to_string(root.join(format!("workers/{worker}/openapi.json")))?;
+        let document: Value = serde_json::from_str(&document)?;
+        for (path, operations) in document["paths"].as_object().context("the document has no paths")? {
+            for method in operations.as_object().into_iter().flat_map(|operations| operations.keys()) {
+                let is_event = path.starts_with("/v1/topics") && method == "post";
+                let goes_to_ingest = is_event || publishes.iter().any(|begins| path.starts_with(begins));
+                // What is not below /v1 is each worker's own, such as its document.
+                if path.starts_with("/v1/") {
+                    ensure!(goes_to_ingest == is_ingest, "{method} {path} of {worker} goes to the other one");
+                    looked_at += 1;
+                }
+            }
+        }
+    }
+    ensure!(looked_at > 40, "only {looked_at} routes were looked at");
     Ok(())
 }
 

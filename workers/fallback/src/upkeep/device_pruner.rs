@@ -66,6 +66,7 @@ impl DevicePruner {
         }
     }
 
+    /// Removes those of a service that were silent for too long by now.
     async fn prune_service(&self, service: PushService) -> Result<u64, StoreError> {
         let Some(silent_max) = silent_max(service) else { return Ok(0) };
         let mut dropped = 0;
@@ -76,6 +77,49 @@ impl DevicePruner {
             if batch < DEVICES_PER_COMMIT_MAX as u64 {
                 return Ok(dropped);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use watchbell::{
+        domain::{Device, DeviceId, PushEnvironment, Secret, Tenant, Timestamp, UserId, UserKey},
+        store::StoreConfig,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_browser_stays_for_60_days_a_phone_of_googles_for_270_and_one_of_apples_for_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = Store::sqlite_url(&folder.path().join("store"));
+        let store = Store::open(&StoreConfig { url, connections_max: 1 }).unwrap();
+        store.migrate().await.unwrap();
+        let registered_at = Timestamp::from_second(1_900_000_000).unwrap();
+        let user = UserKey::new(Tenant::parse("acme").unwrap(), UserId::parse("ana").unwrap());
+        for (service, days, stays) in [
+            (PushService::WebPush, 59, true),
+            (PushService::WebPush, 61, false),
+            (PushService::Fcm, 269, true),
+            (PushService::Fcm, 271, false),
+            (PushService::Apns, 10_000, true),
+        ] {
+            let device = Device {
+                id: DeviceId::parse(format!("{service}")).unwrap(),
+                service,
+                token: Secret::from(format!("token of {service}")),
+                bound_to: None,
+                start_token: None,
+                environment: PushEnvironment::Production,
+                registered_at,
+                issued_at: Some(registered_at),
+            };
+            store.put_device(&user, &device, 10).await.unwrap();
+            let clock = Clock::at(registered_at + SignedDuration::from_hours(24 * days));
+            let dropped = DevicePruner::new(store.clone(), clock).prune_service(service).await.unwrap();
+            assert_eq!(dropped == 0, stays, "{service} after {days} days");
         }
     }
 }
