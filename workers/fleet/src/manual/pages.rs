@@ -57,6 +57,7 @@ pub(super) const PAGES: &[Page] = pages! {
         "docs/providers.md" => ("providers.html", "Providers"),
         "docs/rabbitmq.md" => ("rabbitmq.html", "RabbitMQ"),
         "docs/scale.md" => ("scale.html", "Scale"),
+        "docs/perf/README.md" => ("perf.html", "Where time goes"),
         "compose/README.md" => ("compose.html", "On one machine"),
         "k8s/README.md" => ("kubernetes.html", "Kubernetes"),
         "watchbell.example.toml" => ("settings.html", "Settings"),
