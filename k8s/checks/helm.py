@@ -21,6 +21,7 @@ JWKS = {
 }
 # Values that say the same as each component.
 VALUES = {
+    "bounces": {"bounces": {"domain": "bounces.example.com"}},
     "gateway": {"gateway": {"enabled": True}},
     "ingress-haproxy": {"ingress": {"enabled": True, "className": "haproxy"}},
     "ingress-nginx": {"ingress": {"enabled": True}},

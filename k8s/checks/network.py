@@ -13,14 +13,16 @@ PRIVATE = {"10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "f
 
 def check(items):
     policies = [item["spec"] for item in items if item["kind"] == "NetworkPolicy"]
-    collector = port_of_collector(items)
+    collector, mail = port_of_collector(items), port_of_mail(items)
     for item, _ in our_pods(items):
         worker, labels = item["metadata"]["name"], labels_of_pod(item)
         own = [policy for policy in policies if policy["podSelector"]["matchLabels"].items() <= labels.items()]
         if len(own) != 1:
             yield f"{worker} has {len(own)} NetworkPolicies, and needs one"
         else:
-            yield from (f"NetworkPolicy of {worker}: {what}" for what in check_policy(worker, own[0]))
+            yield from (f"NetworkPolicy of {worker}: {what}" for what in check_policy(worker, own[0], mail))
+            if mail and worker == "fallback" and mail not in ports(own[0].get("ingress", [])):
+                yield f"NetworkPolicy of {worker}: must let mail servers in ({mail})"
             if collector and worker in WORKERS and collector not in ports(own[0].get("egress", [])):
                 yield f"NetworkPolicy of {worker}: must let it reach the collector of traces ({collector})"
 
@@ -32,7 +34,14 @@ def port_of_collector(items):
     return urlsplit(named[0]).port if named else None
 
 
-def check_policy(worker, policy):
+def port_of_mail(items):
+    """Where mails that come back are taken, if they are."""
+    settings = [item.get("data", {}) for item in items if item["kind"] == "ConfigMap"]
+    named = [one["WATCHBELL__EMAIL__BOUNCE_LISTEN"] for one in settings if "WATCHBELL__EMAIL__BOUNCE_LISTEN" in one]
+    return int(named[0].rsplit(":", 1)[1]) if named else None
+
+
+def check_policy(worker, policy, mail):
     if set(policy.get("policyTypes", [])) != {"Ingress", "Egress"}:
         yield "must name both Ingress and Egress: what it does not name is open"
     into, out = policy.get("ingress", []), policy.get("egress", [])
@@ -41,7 +50,7 @@ def check_policy(worker, policy):
     if worker not in WORKERS and into:
         yield "serves nobody, so nobody may reach it"
     for rule in into:
-        may = {HTTP} if worker in PUBLIC else set()
+        may = {HTTP} if worker in PUBLIC else {mail} if worker == "fallback" and mail else set()
         if "from" not in rule and not (rule.get("ports") and ports([rule]) <= may):
             yield f"is open to everybody on {sorted(ports([rule])) or 'every port'}"
     if not NEEDED_BY_ALL <= ports(out):
@@ -76,6 +85,11 @@ PLANTED = [
         "no way to the collector",
         lambda s: s.the("ConfigMap", "watchbell")["data"].update(WATCHBELL__TRACING__ENDPOINT="http://elsewhere:4317"),
         "the collector of traces (4317)",
+    ),
+    Planted(
+        "no way in for mails that come back",
+        lambda s: s.the("ConfigMap", "watchbell-providers")["data"].update(WATCHBELL__EMAIL__BOUNCE_LISTEN="0.0.0.0:2526"),
+        "must let mail servers in (2526)",
     ),
     Planted(
         "a way into the network",

@@ -8,7 +8,7 @@ from pathlib import Path
 from .objects import K8S
 
 # What goes together: another ingress, or a gateway, takes the place of this one.
-TOGETHER = ["ingress-nginx", "jwks", "keda", "monitoring", "sessions", "tracing"]
+TOGETHER = ["bounces", "ingress-nginx", "jwks", "keda", "monitoring", "sessions", "tracing"]
 
 
 def overlays():

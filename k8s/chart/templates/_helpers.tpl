@@ -43,6 +43,16 @@ app.kubernetes.io/component: {{ . }}
 {{- toYaml (merge (dict) .Values.config $config) -}}
 {{- end -}}
 
+{{/* What only `fallback` reads. */}}
+{{- define "watchbell.providers" -}}
+{{- $config := dict -}}
+{{- with .Values.bounces.domain -}}
+{{- $_ := set $config "WATCHBELL__EMAIL__BOUNCE_DOMAIN" . -}}
+{{- $_ := set $config "WATCHBELL__EMAIL__BOUNCE_LISTEN" "0.0.0.0:2525" -}}
+{{- end -}}
+{{- toYaml (merge (dict) .Values.providers $config) -}}
+{{- end -}}
+
 {{/* Who signs users in, where it is not the Secret `watchbell-auth`. */}}
 {{- define "watchbell.signIn" -}}
 WATCHBELL__AUTH__JWKS_URL: {{ .Values.signIn.jwksUrl | quote }}
@@ -90,7 +100,7 @@ fallback:
 {{- $data := dict
   "watchbell" (include "watchbell.config" .root | fromYaml)
   "watchbell-public" .root.Values.public
-  "watchbell-providers" .root.Values.providers -}}
+  "watchbell-providers" (include "watchbell.providers" .root | fromYaml) -}}
 {{- if .root.Values.signIn.jwksUrl -}}
 {{- $_ := set $data "watchbell-signin" (include "watchbell.signIn" .root | fromYaml) -}}
 {{- end -}}
