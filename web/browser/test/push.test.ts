@@ -184,7 +184,8 @@ describe.runIf(ENGINE === "embedded")("from the server to the screen", () => {
     await pushes.deliver({ withdraw: [open], unread: 0, more: false });
     await until("the quiet one closed itself", async () => (await pushes.shown()).length === 0);
 
-    // Months later the server has pruned the device. The page is opened, and it is one again.
+    // Months later the server has pruned the device, which this stands for: after how many days is a test of the pruner
+    // (`workers/fallback/src/upkeep/device_pruner.rs`). The page is opened, and it is a device again.
     await page.request.delete(`${bed.network.url}/v1/devices/${device}`, { headers: { authorization: `Bearer ${bed.server.token("ana")}` } });
     await browser.addInitScript((later) => {
       const now = Date.now;
@@ -196,6 +197,13 @@ describe.runIf(ENGINE === "embedded")("from the server to the screen", () => {
     await again.evaluate((device) => window.client.request("POST", `/v1/devices/${device}/test`), device);
     await until("a test reaches it", () => again.evaluate(async (device) =>
       (await window.client.request<{ test?: { outcome?: string } }>("GET", `/v1/devices/${device}`)).test?.outcome === "accepted", device));
+
+    // What comes from the server is shown, as nobody looks at the page.
+    await again.evaluate(() => { Object.defineProperty(document, "visibilityState", { value: "hidden", configurable: true }); });
+    const late = await bed.server.send({ title: "After two months" });
+    const pushesAgain = await PushService.of(again);
+    await pushesAgain.deliver((await toBrowser(late, "lasting")).payload);
+    expect((await pushesAgain.shown()).at(-1)).toEqual(["After two months", late]);
   });
 
   it("a click on an alert without an address shows it in the page", async () => {
