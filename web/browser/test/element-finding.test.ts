@@ -32,7 +32,7 @@ describe("finding", () => {
     await until("only warnings", async () => (await page.locator("watchbell-inbox li .title").allInnerTexts()).join() === "Checkout is slow,Checkout long ago");
     const inboxAsked = async () => (await asked(page)).filter((one) => one.startsWith("GET /v1/inbox")).at(-1)?.split("?")[1];
     for (const [name, text, expected] of [["Category", "availability", "category=availability"], ["Label", "service:checkout", "label=service%3Acheckout"]] as const) {
-      const field = page.getByRole("combobox", { name, exact: true });
+      const field = page.getByRole("combobox", { name });
       await field.fill(text);
       await page.keyboard.press("Tab");
       await until(`the server is asked by ${name}`, async () => (await inboxAsked())?.includes(expected) ?? false);
@@ -128,7 +128,8 @@ describe("finding", () => {
       return [draws, frames] as const;
     });
     expect(draws).toBeGreaterThan(0);
-    expect(draws).toBeLessThanOrEqual(frames);
+    // What was drawn in the frame in which the counting began may be one of them.
+    expect(draws).toBeLessThanOrEqual(frames + 1);
     await row(page, "Storm 999").waitFor();
     await page.locator("watchbell-inbox .title").first().focus();
     await page.keyboard.press("End");

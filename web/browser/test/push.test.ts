@@ -197,13 +197,6 @@ describe.runIf(ENGINE === "embedded")("from the server to the screen", () => {
     await again.evaluate((device) => window.client.request("POST", `/v1/devices/${device}/test`), device);
     await until("a test reaches it", () => again.evaluate(async (device) =>
       (await window.client.request<{ test?: { outcome?: string } }>("GET", `/v1/devices/${device}`)).test?.outcome === "accepted", device));
-
-    // What comes from the server is shown, as nobody looks at the page.
-    await again.evaluate(() => { Object.defineProperty(document, "visibilityState", { value: "hidden", configurable: true }); });
-    const late = await bed.server.send({ title: "After two months" });
-    const pushesAgain = await PushService.of(again);
-    await pushesAgain.deliver((await toBrowser(late, "lasting")).payload);
-    expect((await pushesAgain.shown()).at(-1)).toEqual(["After two months", late]);
   });
 
   it("a click on an alert without an address shows it in the page", async () => {
