@@ -85,6 +85,9 @@ pub(super) struct Followed {
     inbound: Inbound,
     outbound: Outbound,
     ledger: SharedLedger,
+    /// The end of the stream was held back once. lapin reads all there is before it looks at it: where the broker's last word and the end
+    /// came together, it would call a connection broken that was closed as it asked.
+    has_held_end: bool,
 }
 
 impl Followed {
@@ -115,6 +118,7 @@ impl Followed {
             inbound: Inbound::default(),
             outbound: Outbound::default(),
             ledger,
+            has_held_end: false,
         })
     }
 }
@@ -136,9 +140,14 @@ impl AsyncRead for Followed {
             match Pin::new(&mut this.stream).poll_read(cx, this.inbound.space()) {
                 Poll::Ready(Ok(0)) => {
                     this.inbound.ended();
-                    if this.inbound.ready().is_empty() {
-                        return Poll::Ready(Ok(0));
+                    if !this.inbound.ready().is_empty() {
+                        continue;
                     }
+                    if this.inbound.is_closed() && !std::mem::replace(&mut this.has_held_end, true) {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    return Poll::Ready(Ok(0));
                 }
                 Poll::Ready(Ok(len)) => this.inbound.read(len, &mut this.ledger.lock()),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -257,4 +266,43 @@ impl Reactor for Runtime {
 /// lapin never gets to open a socket of its own: it would have no owner.
 fn not_by_lapin() -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, "sockets are opened by their owner")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use futures_util::{AsyncReadExt as _, future::poll_immediate};
+    use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+
+    use super::*;
+
+    const CLOSE_OK: &[u8] = &[1, 0, 0, 0, 0, 0, 4, 0, 10, 0, 51, 0xce];
+    const HEARTBEAT: &[u8] = &[8, 0, 0, 0, 0, 0, 0, 0xce];
+
+    /// What lapin reads of a broker that says this and closes its socket: as far as there is something, and then what comes first.
+    async fn read_of(said: &[u8]) -> (usize, Option<usize>, usize) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri: AMQPUri = format!("amqp://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let (gate, tls, span) = (Gate::default(), OwnedTLSConfig::default(), Span::none());
+        let dialled = Followed::dial(&uri, &tls, &gate, SharedLedger::default(), &span);
+        let (dialled, accepted) = tokio::join!(dialled, listener.accept());
+        let (mut stream, mut broker) = (dialled.unwrap(), accepted.unwrap().0);
+        broker.write_all(said).await.unwrap();
+        broker.shutdown().await.unwrap();
+        drop(broker);
+        let mut bytes = [0; 64];
+        let mut read = 0;
+        while read < said.len() {
+            read += stream.read(&mut bytes).await.unwrap();
+        }
+        let then = poll_immediate(stream.read(&mut bytes)).await.map(Result::unwrap);
+        (read, then, stream.read(&mut bytes).await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_connection_that_was_closed_comes_after_a_look_at_the_last_word() {
+        assert_eq!(read_of(CLOSE_OK).await, (CLOSE_OK.len(), None, 0), "closed as it was asked to");
+        let (read, _, end) = read_of(HEARTBEAT).await;
+        assert_eq!((read, end), (HEARTBEAT.len(), 0), "broken off");
+    }
 }

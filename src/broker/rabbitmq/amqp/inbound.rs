@@ -58,6 +58,8 @@ pub(in crate::broker::rabbitmq) struct Inbound {
     state: State,
     /// The long bodies that are going by, by their channels.
     long_bodies: BTreeMap<ChannelId, LongBody>,
+    /// The broker has said that the connection is closed, as it was asked to.
+    is_closed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +85,7 @@ impl Default for Inbound {
             end: 0,
             state: State::Between,
             long_bodies: BTreeMap::new(),
+            is_closed: false,
         }
     }
 }
@@ -122,6 +125,11 @@ impl Inbound {
     pub(in crate::broker::rabbitmq) fn read(&mut self, len: usize, ledger: &mut Ledger) {
         self.end += len;
         while self.step(ledger) {}
+    }
+
+    /// Whether the broker has said that the connection is closed, as it was asked to: then its end is no fault.
+    pub(in crate::broker::rabbitmq) fn is_closed(&self) -> bool {
+        self.is_closed
     }
 
     /// Nothing comes after this: what waited for its end never gets it.
@@ -222,6 +230,8 @@ impl Inbound {
             }
             // basic.return: nobody fetches a mark of it.
             [0, 60, 0, 50, ..] => ledger.returned(channel),
+            // connection.close-ok: the last that the broker says.
+            [0, 10, 0, 51, ..] => self.is_closed = true,
             // channel.close and close-ok.
             [0, 20, 0, 40 | 41, ..] => {
                 self.long_bodies.remove(&channel);
