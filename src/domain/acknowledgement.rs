@@ -3,8 +3,8 @@
 //! What holds here:
 //! - To look at such an alert ends the looker's own escalation (I5) and nobody else's. What one person says for the others
 //!   is said on purpose: `acknowledged`, or `passed_on`.
-//! - Who takes it on first has it, until it fires again or becomes worse ([`is_open_again`]), or until they pass it on after all: then it is
-//!   anybody's.
+//! - Who takes it on first has it. It is anybody's again when it fires again or becomes worse ([`is_open_again`]), and when they pass it
+//!   on after all.
 //! - What is given back is told to the others again ([`state_given_back`]): whoever looked meanwhile had no reason to do anything.
 
 use super::{InboxState, Status, Timestamp, UserId, inbox::Stand};

@@ -73,10 +73,6 @@ pub use device::{Device, PushEnvironment, PushService};
 pub use inbox::{InboxState, Seq};
 pub use inbox_filter::{InboxFilter, InboxList};
 pub use jiff::Timestamp;
-
-/// The last moment that an alert, a silence or a wait can name: 9999-12-30 22:00 UTC. A [`Timestamp`] goes on for less than a second after
-/// it, which cannot be read again from the milliseconds that stores keep.
-pub const LAST_MOMENT: Timestamp = Timestamp::constant(253_402_207_200, 0);
 pub use names::{AlertId, DeviceId, GroupId, InvalidName, Tenant, UserId, UserKey};
 pub use next_step::{Person, Progress, Reach, Step, StopReason, Target, next_step};
 pub use outcome::{Outcome, OutcomeBy, OutcomeKind, OutcomeKinds, OutcomeRoute, OutcomeRoutes};
@@ -87,3 +83,7 @@ pub use scope::{Scope, Scopes, UnknownScope};
 pub use secret::Secret;
 pub use topic::{Event, EventId, Topic, TopicKey, TopicPattern};
 pub use untrusted::Untrusted;
+
+/// The last moment that an alert, a silence or a wait can name: 9999-12-30 22:00 UTC. A [`Timestamp`] goes on for less than a second after
+/// it, which cannot be read again from the milliseconds that stores keep.
+pub const LAST_MOMENT: Timestamp = Timestamp::constant(253_402_207_200, 0);

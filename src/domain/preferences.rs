@@ -102,6 +102,7 @@ pub struct QuietWindow {
 
 const DAY_MINUTES: usize = 24 * 60;
 const WEEK_MINUTES: usize = 7 * DAY_MINUTES;
+
 /// Windows that follow each other without a gap are one silence; more than a week of them is looked at again then.
 const LINKED_MAX: usize = 16;
 

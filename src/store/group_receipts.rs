@@ -241,10 +241,6 @@ impl Store {
         people: &[UserKey],
         now: Timestamp,
     ) -> Result<Vec<RecordedRow>, Failure> {
-        static NUMBER: Statement<SeqValues<'_>> = Statement::new(
-            "UPDATE inbox SET seq = batch.seq FROM {batch} WHERE inbox.tenant = batch.tenant
-                 AND inbox.user_id = batch.user_id AND inbox.alert_id = batch.alert_id",
-        );
         let mut heads = self.lock_users(tx, people, None).await?;
         let Some(shown) = self.shown_alert(tx, receipt).await? else { return Ok(Vec::new()) };
         if !matches!(shown.acknowledgement, Acknowledgement::Taken { .. }) {
@@ -257,14 +253,8 @@ impl Store {
             let (Some(head), Some(existing)) = (heads.get_mut(user), existing) else { continue };
             rows.push(shown.to(user, existing, head));
         }
-        let numbers = rows.iter().map(|row| SeqValues {
-            tenant: receipt.by.tenant.as_str(),
-            user_id: row.user.as_str(),
-            alert_id: receipt.alert.as_str(),
-            seq: row.seq as i64,
-        });
         let mut together = Together::on(self.engine);
-        together.add(&NUMBER, Batch::of(self.engine, numbers)?, &[]);
+        self.number(&mut together, receipt, &rows)?;
         self.write_heads(&mut together, &heads)?;
         together.execute(tx).await?;
         self.end_for_others(tx, receipt, people, now).await?;
@@ -285,29 +275,61 @@ impl Store {
         if shown.acknowledgement != Acknowledgement::Open {
             return Ok(Vec::new());
         }
-        let mut held = self.held_by(tx, receipt, people).await?;
+        let held = self.held_by(tx, receipt, people).await?;
         let told_since = self.told_since(tx, receipt, people).await?;
         let is_news = shown.is_firing && shown.expires_at.is_none_or(|at| at > now);
         let (mut rows, mut again) = (Vec::with_capacity(held.len()), Vec::new());
+        let mut written = InboxRows::new();
         for user in people {
-            let existing = held.get_mut(&(user.clone(), receipt.alert.clone()));
-            let (Some(head), Some(existing)) = (heads.get_mut(user), existing) else { continue };
+            let key = (user.clone(), receipt.alert.clone());
+            let (Some(head), Some(existing)) = (heads.get_mut(user), held.get(&key)) else { continue };
             let is_other = *user != receipt.by && !told_since.contains(user);
             if let Some(state) = state_given_back(existing.row.state).filter(|_| is_news && is_other) {
                 head.unread += i64::from(state.is_unread()) - i64::from(existing.row.state.is_unread());
+                let mut existing = existing.clone();
                 existing.row = Row { state, looked: None, ..existing.row };
+                rows.push(shown.to(user, &existing, head));
+                existing.seq = head.seq;
+                written.insert(key, existing);
                 again.push(user.clone());
+            } else {
+                rows.push(shown.to(user, existing, head));
             }
-            let row = shown.to(user, existing, head);
-            existing.seq = row.seq as i64;
-            rows.push(row);
         }
         let mut together = Together::on(self.engine);
-        self.write_rows(&mut together, &held, now)?;
+        // Only for whom it comes anew does it count as come now.
+        let is_anew = |row: &RecordedRow| {
+            let user = UserKey::new(receipt.by.tenant.clone(), row.user.clone());
+            written.contains_key(&(user, receipt.alert.clone()))
+        };
+        let only_shown = rows.iter().filter(|row| !is_anew(row));
+        self.number(&mut together, receipt, only_shown)?;
+        self.write_rows(&mut together, &written, now)?;
         self.write_heads(&mut together, &heads)?;
         together.execute(tx).await?;
         self.begin_again(tx, receipt, &again, now).await?;
         Ok(rows)
+    }
+
+    /// Gives rows that are shown anew their change numbers, and leaves all else of them.
+    fn number<'a>(
+        &self,
+        together: &mut Together,
+        receipt: &GroupReceipt,
+        rows: impl IntoIterator<Item = &'a RecordedRow>,
+    ) -> Result<(), Failure> {
+        static NUMBER: Statement<SeqValues<'_>> = Statement::new(
+            "UPDATE inbox SET seq = batch.seq FROM {batch} WHERE inbox.tenant = batch.tenant
+                 AND inbox.user_id = batch.user_id AND inbox.alert_id = batch.alert_id",
+        );
+        let numbers = rows.into_iter().map(|row| SeqValues {
+            tenant: receipt.by.tenant.as_str(),
+            user_id: row.user.as_str(),
+            alert_id: receipt.alert.as_str(),
+            seq: row.seq as i64,
+        });
+        together.add(&NUMBER, Batch::of(self.engine, numbers)?, &[]);
+        Ok(())
     }
 
     /// What the alert says, and who has it; none, where nothing is to be acknowledged. Read once its people are locked: whoever

@@ -39,8 +39,8 @@ pub(super) struct Shared {
     pub(super) places: Places,
 }
 
-/// Texts of operators that are computed at once, each on a thread. It goes on when whoever asked is gone, so the places of requests do
-/// not bound it.
+/// Texts of operators that are computed at once, each on a thread. This goes on when whoever asked is gone, so the places of requests are
+/// no bound for it.
 const COMPUTED_AT_ONCE_MAX: usize = 2;
 static COMPUTING: Semaphore = Semaphore::const_new(COMPUTED_AT_ONCE_MAX);
 

@@ -55,7 +55,7 @@ struct SaidWords {
     oldest_first: VecDeque<Hash>,
 }
 
-/// SHA-256.
+/// By which a text is known again: its SHA-256.
 type Hash = [u8; 32];
 
 impl SaidWords {
