@@ -45,6 +45,8 @@ pub struct Attempt {
     pub answered_at: Option<Timestamp>,
     /// When the device said that it has the push. None where it did not, which proves nothing: not every app says so.
     pub reached_at: Option<Timestamp>,
+    /// Whether the device said that Google had lowered the priority of the push, so that it may have come late.
+    pub priority_lowered: bool,
 }
 
 /// How the reason of an attempt begins that waits because its provider is in trouble, or refuses our configuration: it

@@ -217,9 +217,19 @@ pub fn version_arrived(version: i64, before: (Severity, Status), after: (Severit
 /// That an attempt was begun, what the provider answered, and that the device has it. With an answer, the beginning is a detail.
 pub fn attempt_made(attempt: &Attempt) -> Vec<TimelineEntry> {
     let mut entries = begun_and_answered(attempt);
-    let reached = |at| TimelineEntry::new(at, format!("{}: reached the device", named(attempt)));
+    let lowered = if attempt.priority_lowered { "; Google had lowered its priority" } else { "" };
+    let reached = |at| TimelineEntry::new(at, format!("{}: reached the device{lowered}", named(attempt)));
     entries.extend(attempt.reached_at.map(reached));
     entries
+}
+
+/// What became so far of the message that is to tell of an alert with others. Once it is told, the alert's own notes say so.
+pub fn told_with_others(attempt: &Attempt) -> Vec<TimelineEntry> {
+    let entries =
+        if attempt.state == AttemptState::Accepted { Vec::new() } else { begun_and_answered(attempt) };
+    let with_others =
+        |entry: TimelineEntry| TimelineEntry { what: format!("with others: {}", entry.what), ..entry };
+    entries.into_iter().map(with_others).collect()
 }
 
 /// Such as `push alert to phone`.

@@ -157,6 +157,7 @@ fn attempt(state: AttemptState, reason: Option<&str>) -> Attempt {
         created_at: at("02:00:05"),
         answered_at: Some(at("02:00:06")),
         reached_at: None,
+        priority_lowered: false,
     }
 }
 

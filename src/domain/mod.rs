@@ -78,7 +78,7 @@ pub use next_step::{Person, Progress, Reach, Step, StopReason, Target, next_step
 pub use outcome::{Outcome, OutcomeBy, OutcomeKind, OutcomeKinds, OutcomeRoute, OutcomeRoutes};
 pub use policy::{GroupRule, Policy, PolicyStep};
 pub use preferences::Preferences;
-pub use receipt::{Receipt, ReceiptState};
+pub use receipt::{ArrivedPush, Receipt, ReceiptState};
 pub use scope::{Scope, Scopes, UnknownScope};
 pub use secret::Secret;
 pub use topic::{Event, EventId, Topic, TopicKey, TopicPattern};

@@ -116,6 +116,7 @@ fn attempt(kind: AttemptKind, step: usize, state: AttemptState) -> Attempt {
         created_at: at(5),
         answered_at: None,
         reached_at: None,
+        priority_lowered: false,
     }
 }
 

@@ -23,7 +23,16 @@ pub struct Receipt {
     /// Where it was said: a session's id, `http`, [`BY_LINK`], [`BY_REPLY`], or `push`.
     pub by: String,
     /// The push that it is about, where the device said so with the push's own token: given with `Delivered` and only then.
-    pub push: Option<AttemptId>,
+    pub push: Option<ArrivedPush>,
+}
+
+/// A push that its device says it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArrivedPush {
+    /// Its attempt.
+    pub attempt: AttemptId,
+    /// Whether Google had lowered its priority on the way; none where the app did not say.
+    pub priority_lowered: Option<bool>,
 }
 
 /// Said by a link in a message.

@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::{
-    EscalationKey, Failure, Store, Tx, int, maybe_text, maybe_time, maybe_word,
+    EscalationKey, Failure, Store, Tx, int, maybe_int, maybe_text, maybe_time, maybe_word,
     row_batch::{Batch, Statement, batch_row},
     text, time, word,
 };
@@ -225,6 +225,7 @@ pub(super) fn attempt_of(row: &AnyRow) -> Result<Attempt, Failure> {
         created_at: time(row, "created_at_ms")?,
         answered_at: maybe_time(row, "answered_at_ms")?,
         reached_at: maybe_time(row, "reached_at_ms")?,
+        priority_lowered: maybe_int(row, "priority_lowered")? == Some(1),
     })
 }
 

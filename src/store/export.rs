@@ -205,7 +205,7 @@ const SECTIONS: &[Section] = &[
         kind: "attempt",
         table: "attempts",
         select: "SELECT attempt_id, alert_id, kind, channel, device_id, state, tries, reason, message_id, created_at_ms,
-                     answered_at_ms, reached_at_ms
+                     answered_at_ms, reached_at_ms, priority_lowered
                  FROM attempts WHERE tenant = $1 AND user_id || '' = $2 AND user_id || '' > '' AND attempt_id > $3
                  ORDER BY attempt_id LIMIT $4",
         key: &[Key::Text("attempt_id")],
@@ -222,6 +222,7 @@ const SECTIONS: &[Section] = &[
             ("created_at_ms", Time),
             ("answered_at_ms", Time),
             ("reached_at_ms", Time),
+            ("priority_lowered", Number),
         ],
     },
     Section {

@@ -55,11 +55,15 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), Failure> {
         static UPDATE: Statement<ReachedPush> = Statement::new(
-            "UPDATE attempts SET reached_at_ms = $1 FROM {batch}
+            "UPDATE attempts SET reached_at_ms = $1, priority_lowered = batch.priority_lowered FROM {batch}
              WHERE attempts.attempt_id = batch.attempt_id AND attempts.reached_at_ms IS NULL",
         );
         let pushes = receipts.iter().filter_map(|receipt| receipt.push);
-        let batch = Batch::of(self.engine, pushes.map(|push| ReachedPush { attempt_id: push.to_string() }))?;
+        let rows = pushes.map(|push| ReachedPush {
+            attempt_id: push.attempt.to_string(),
+            priority_lowered: push.priority_lowered.map(i64::from),
+        });
+        let batch = Batch::of(self.engine, rows)?;
         if !batch.is_empty() {
             UPDATE.over(&batch).bind(now.as_millisecond()).execute(&mut **tx).await?;
         }
@@ -71,5 +75,6 @@ batch_row! {
     /// A push that arrived.
     struct ReachedPush {
         attempt_id: String,
+        priority_lowered: Option<i64>,
     }
 }

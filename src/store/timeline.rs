@@ -10,7 +10,7 @@ use super::{
     text, time, word,
 };
 use crate::domain::{
-    Acknowledgement, AlertId, AttemptState, Channel, Seq, Tenant, Timestamp, UserId,
+    Acknowledgement, AlertId, Attempt, AttemptState, Channel, Seq, Tenant, Timestamp, UserId,
     explanation::{self, Recipient, TimelineEntry},
     receipt::place_of,
     restraint::Held,
@@ -366,11 +366,7 @@ impl Store {
                 ask("SELECT stopped, due_at_ms, opened_at_ms, absent, held, policy FROM escalations WHERE tenant = $1 AND user_id = $2 AND alert_id = $3")
                     .fetch_optional(&store.read)
                     .await?;
-            let attempts = ask("SELECT * FROM attempts WHERE tenant = $1 AND user_id = $2 AND alert_id = $3 ORDER BY created_at_ms DESC LIMIT $4")
-                .bind(told_max as i64)
-                .fetch_all(&store.read)
-                .await?;
-            let attempts = attempts.iter().map(attempt_of).collect::<Result<Vec<_>, _>>()?;
+            let attempts = store.last_attempts(tenant, &user, alert, told_max).await?;
             // Where a phone had it first, no screen said so: its push is told.
             let delivered_at = maybe_time(&row, "delivered_at_ms")?;
             let on_a_screen_at =
@@ -405,6 +401,14 @@ impl Store {
                 let what = "no session anywhere: the first wait is skipped";
                 entries.push(TimelineEntry::new(time(row, "opened_at_ms")?, what));
             }
+            if let (Some(Held::Summary(channel)), Some(row)) = (held, &escalation)
+                && let Some(summary) = AlertId::summary_by(channel)
+            {
+                let opened_at = time(row, "opened_at_ms")?;
+                let tried = store.last_attempts(tenant, &user, &summary, told_max).await?;
+                let since = tried.iter().filter(|attempt| attempt.created_at >= opened_at);
+                entries.extend(since.flat_map(explanation::told_with_others));
+            }
             entries.sort_by_key(|entry| entry.at);
             let standing = standing_of(&row)?;
             Ok::<_, Failure>(Some(Recipient {
@@ -421,6 +425,29 @@ impl Store {
             }))
         })
         .await
+    }
+}
+
+impl Store {
+    /// The last attempts about one alert of one person, the newest first.
+    async fn last_attempts(
+        &self,
+        tenant: &Tenant,
+        user: &UserId,
+        alert: &AlertId,
+        max: usize,
+    ) -> Result<Vec<Attempt>, Failure> {
+        let rows = sqlx::query(
+            "SELECT * FROM attempts WHERE tenant = $1 AND user_id = $2 AND alert_id = $3
+             ORDER BY created_at_ms DESC LIMIT $4",
+        )
+        .bind(tenant.as_str())
+        .bind(user.as_str())
+        .bind(alert.as_str())
+        .bind(max as i64)
+        .fetch_all(&self.read)
+        .await?;
+        rows.iter().map(attempt_of).collect()
     }
 }
 

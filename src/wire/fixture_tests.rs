@@ -190,6 +190,7 @@ fn each_client_frame_is_read_as_meant() {
             until: until.map(str::to_owned),
             action: None,
             op: op.map(str::to_owned),
+            priority_lowered: None,
         })
     };
     let meant = [
@@ -239,6 +240,7 @@ fn each_client_frame_is_read_as_meant() {
                 until: None,
                 action: Some("approve".into()),
                 op: Some("op-3".into()),
+                priority_lowered: None,
             }),
         ),
         ("receipt, for a group", receipt(&["disk-db-1"], "acknowledged", None, Some("op-4"))),

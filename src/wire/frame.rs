@@ -212,6 +212,9 @@ pub struct ReceiptFrame {
     #[serde(default)]
     #[schema(value_type = ReceiptName)]
     pub op: Option<String>,
+    /// With the receipt token of a push, and only then: whether Google had lowered the priority of that push.
+    #[serde(default)]
+    pub priority_lowered: Option<bool>,
 }
 
 crate::schemas! {

@@ -137,13 +137,15 @@ impl Fleet {
         Ok(body.as_array().cloned().unwrap_or_default())
     }
 
-    /// From now on, the extensions of the simulator's phones say at this server that pushes arrived.
+    /// From now on, the simulator's phones say at this server that pushes arrived, and Android's that Google lowered the priority of each
+    /// or of none.
     ///
     /// # Errors
     /// The simulator does not answer, or takes it for no address.
-    pub async fn confirm_pushes_at(&self, server: &str) -> anyhow::Result<()> {
+    pub async fn confirm_pushes_at(&self, server: &str, lowers_priority: bool) -> anyhow::Result<()> {
         let request = self.http.put(format!("{}/extension", self.simulator));
-        let (status, body) = answer(request.json(&serde_json::json!({"server": server}))).await?;
+        let said_to = serde_json::json!({"server": server, "lowers_priority": lowers_priority});
+        let (status, body) = answer(request.json(&said_to)).await?;
         anyhow::ensure!(status == 200, "{status}: {body}");
         Ok(())
     }

@@ -50,7 +50,7 @@ async fn an_alert_is_on_the_lock_screen_until_it_is_seen_and_its_push_is_confirm
     let device = json!({"service": "apns", "token": "ab".repeat(32), "live_activity_token": "cd".repeat(32)});
     assert_eq!(phone.say(Method::PUT, "/v1/devices/iphone", &device).await?.0, 204);
     let server = phone.fleet.url("up")?.to_owned();
-    phone.fleet.confirm_pushes_at(&server).await?;
+    phone.fleet.confirm_pushes_at(&server, false).await?;
 
     let alert = json!({"to": {"users": ["ana"]}, "title": "Disk is full", "severity": "critical"});
     let id = phone.fleet.send(&alert).await?;

@@ -101,3 +101,45 @@ async fn a_phone_says_that_a_push_arrived_and_the_mail_goes_out_all_the_same() -
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn an_android_app_says_that_google_lowered_a_priority() -> anyhow::Result<()> {
+    let env = [("WATCHBELL__AUTH__UNSUBSCRIBE_SECRET", SECRET)];
+    let fleet = Fleet::start(Engine::Embedded, (100, 600_000), &env).await?;
+    let token = fleet.token("gus")?;
+    let up = fleet.url("up")?.to_owned();
+    let device = fleet.http().put(format!("{up}/v1/devices/pixel")).bearer_auth(&token);
+    let registration = json!({"service": "fcm", "token": format!("fGh-1:{}", "APA91b_".repeat(20))});
+    assert_eq!(answer(device.json(&registration)).await?.0, 204);
+
+    let lowered = "push alert to pixel: reached the device; Google had lowered its priority";
+    for (title, lowers_priority, said) in
+        [("Disk full", true, lowered), ("Disk slow", false, "push alert to pixel: reached the device\"")]
+    {
+        fleet.confirm_pushes_at(&up, lowers_priority).await?;
+        let id =
+            fleet.send(&json!({"to": {"users": ["gus"]}, "title": title, "severity": "critical"})).await?;
+        until("what the phone says", DEADLINE, async || {
+            let told = fleet.timeline(&id, "gus").await.ok()?;
+            told.to_string().contains(said).then_some(())
+        })
+        .await?;
+    }
+    let metrics = format!("{}/metrics", fleet.operations_url("up")?);
+    for priority in ["kept", "lowered"] {
+        let line = format!("watchbell_socket_push_priorities_total{{priority=\"{priority}\"}} 1");
+        // A receipt is counted once it is written.
+        until(&line, DEADLINE, async || {
+            let samples = fleet.http().get(&metrics).send().await.ok()?.text().await.ok()?;
+            samples.lines().any(|sample| sample == line).then_some(())
+        })
+        .await?;
+    }
+
+    // A person's own token says nothing of a push.
+    let said = json!({"alerts": ["any"], "state": "delivered", "priority_lowered": true});
+    let receipts = fleet.http().post(format!("{up}/v1/inbox/receipts")).bearer_auth(&token);
+    let (status, problem) = answer(receipts.json(&said)).await?;
+    assert_eq!((status, &problem["field"]), (422, &json!("priority_lowered")), "{problem}");
+    Ok(())
+}

@@ -21,6 +21,14 @@ pub const TOKEN: &str = "a1b2c3";
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A simulator that serves.
+/// A host of each vendor's push service for browsers.
+pub const VENDORS: [&str; 4] = [
+    "fcm.googleapis.com",
+    "updates.push.services.mozilla.com",
+    "wns2-db5p.notify.windows.com",
+    "web.push.apple.com",
+];
+
 pub struct ProviderFixture {
     pub addresses: Addresses,
     pub credentials: Credentials,
@@ -152,14 +160,20 @@ impl ProviderFixture {
     }
 
     pub fn webpush_with(&self, key: VapidKey, previous_key: Option<VapidKey>) -> WebPushSender {
+        self.webpush_as("mailto:ops@watchbell.test", key, previous_key)
+    }
+
+    /// By a sender whom push services may write to at `subject`. Each vendor's host is the simulator.
+    pub fn webpush_as(&self, subject: &str, key: VapidKey, previous_key: Option<VapidKey>) -> WebPushSender {
         WebPushSender::new(&WebPushConfig {
             key,
             previous_key,
-            subject: "mailto:ops@watchbell.test".into(),
+            subject: subject.into(),
             page: Some("https://app.watchbell.test/alerts".into()),
             private_endpoints: true,
             trust_root_pem: Some(self.credentials.ca_pem.clone()),
             request_timeout: TIMEOUT,
+            stand_ins: VENDORS.map(|host| (host.to_owned(), self.addresses.push)).to_vec(),
         })
         .unwrap()
     }

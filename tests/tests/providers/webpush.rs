@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use watchbell_fallback::channel::{Disposition, PushContent, PushSender as _, VapidKey};
 
-use crate::fixture::{ProviderFixture, alert, now, once, push_to, push_to_bound, told, withdrawal};
+use crate::fixture::{ProviderFixture, VENDORS, alert, now, once, push_to, push_to_bound, told, withdrawal};
 
 /// Every row of the reaction table (`docs/providers.md`, "Web Push"), as the sender meets it.
 #[tokio::test]
@@ -35,6 +35,68 @@ async fn every_answer_of_a_push_service_has_its_consequence() {
     let job = push_to(ana, PushContent::Alert(alert("x")));
     let error = sender.send(&job, now()).await.unwrap_err();
     assert_eq!(error.disposition(), Disposition::Retry { wait_min: Duration::from_secs(40) });
+    fixture.stop().await;
+}
+
+/// The habits of each vendor (`docs/providers.md`), with the simulator at the vendor's own host.
+#[tokio::test]
+async fn each_vendors_own_words_have_their_consequence() {
+    let [google, mozilla, microsoft, apple] = VENDORS;
+    let fixture = ProviderFixture::start().await;
+    let (key, other) = (VapidKey::generate().unwrap(), VapidKey::generate().unwrap());
+    let sender = fixture.webpush_with(key.clone(), None);
+    let (dropped, throttled) = (json!({"fate": "dropped"}), json!({"fate": "channelthrottled"}));
+    let answered = |status: u16| json!({"status": status, "reason": "Simulated"});
+    for (why, host, fault, subscribed_with, expected) in [
+        ("Microsoft's 429", microsoft, answered(406), &key, Err("throttled")),
+        ("of others it is what it is", mozilla, answered(406), &key, Err("rejected")),
+        ("accepted, and dropped", microsoft, dropped.clone(), &key, Err("rejected")),
+        ("accepted, and put off", microsoft, throttled, &key, Err("throttled")),
+        ("others do not say so", google, dropped, &key, Ok(())),
+        ("slow down", google, answered(429), &key, Err("throttled")),
+        ("slow down", mozilla, answered(429), &key, Err("throttled")),
+        ("slow down", apple, answered(429), &key, Err("throttled")),
+        ("another key", google, json!(null), &other, Err("config_fault")),
+        ("another key", mozilla, json!(null), &other, Err("config_fault")),
+        ("another key", microsoft, json!(null), &other, Err("config_fault")),
+        ("another key, with 400", apple, json!(null), &other, Err("config_fault")),
+        ("nothing wrong", apple, json!(null), &key, Ok(())),
+        ("nothing wrong", microsoft, json!(null), &key, Ok(())),
+    ] {
+        let faults: Vec<_> = [fault].into_iter().filter(|fault| !fault.is_null()).collect();
+        fixture.faults(json!({"webpush": faults})).await;
+        let query = format!("host={host}&key={}", subscribed_with.public());
+        let job = push_to(fixture.subscription_with("ana", &query).await, PushContent::Alert(alert("x")));
+        let sent = sender.send(&job, now()).await;
+        assert_eq!(sent.map(drop).map_err(|error| error.code()), expected, "{host}: {why}");
+    }
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn each_vendor_is_sent_what_it_takes() {
+    let fixture = ProviderFixture::start().await;
+    for (host, topic, subject, expected) in [
+        (VENDORS[0], false, "mailto:ops@watchbell.local", Ok(())),
+        (VENDORS[1], true, "mailto:ops@watchbell.local", Ok(())),
+        (VENDORS[2], true, "mailto:ops@watchbell.local", Ok(())),
+        (VENDORS[3], true, "mailto:ops@watchbell.test", Ok(())),
+        (VENDORS[3], true, "mailto:ops@watchbell.local", Err("config_fault")),
+        (VENDORS[3], true, "https://localhost/", Err("config_fault")),
+    ] {
+        let sender = fixture.webpush_as(subject, VapidKey::generate().unwrap(), None);
+        let name = format!("at.{host}");
+        let job = push_to(fixture.subscription_at(&name, host).await, PushContent::Alert(alert("x")));
+        let sent = sender.send(&job, now()).await;
+        assert_eq!(sent.map(drop).map_err(|error| error.code()), expected, "{host}, {subject}");
+        let arrivals = fixture.arrivals().await;
+        let arrived = arrivals.iter().find(|arrival| arrival["to"] == name.as_str());
+        assert_eq!(
+            arrived.is_some_and(|one| one["headers"]["topic"].is_string()),
+            topic,
+            "{host}: {arrived:?}"
+        );
+    }
     fixture.stop().await;
 }
 

@@ -2,12 +2,14 @@
 //! until it is mended; a mandatory alert goes around it. Real senders and the simulator where one is refused, a script
 //! where it matters how often a provider is called.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
 use watchbell::domain::{
-    Alert, PushEnvironment, PushService, ReceiptState, Secret,
+    Alert, Channel, Policy, PolicyStep, PushEnvironment, PushService, ReceiptState, Secret,
     device::{DEVICES_PER_USER_MAX, Registration},
+    policy::Policies,
+    restraint::Restraint,
 };
 use watchbell_fallback::channel::{Accepted, Blame, PushSender, SendError};
 use watchbell_tests::builders::{acme, alert, device};
@@ -167,6 +169,43 @@ async fn phones_of_apples_sandbox_delay_none_of_production() -> anyhow::Result<(
     Ok(())
 }
 
+/// A receiver that does not believe one person's mail holds nobody else's back. When several people's are refused it is our reputation:
+/// the relay is spared until a probe gets through, and nobody's address is blamed.
+#[tokio::test]
+async fn receivers_that_do_not_believe_our_mail_shut_the_relay_once_several_say_so() -> anyhow::Result<()> {
+    const REASON: &str = "5.7.26 this mail is not authenticated";
+    for (refused, asked) in [(1, 1..=1), (OTHERS, 3..=12)] {
+        let fixture = ProviderFixture::start().await;
+        let policy = || Policy { steps: vec![PolicyStep::new(Channel::Email, secs(0))], ..Policy::default() };
+        let by_name = ["default", "critical"].map(|name| (name.to_owned(), policy()));
+        let policies = Policies::with_defaults(BTreeMap::from(by_name));
+        let mut world = World::with(policies, Restraint::default()).await?;
+        world.send_by(Arc::new(fixture.email()));
+        let names: Vec<String> = (0..OTHERS).map(|n| format!("user-{n}")).collect();
+        let fault =
+            |name: &String| json!({"status": 550, "reason": REASON, "to": format!("{name}@example.com")});
+        fixture.faults(json!({"email": names[..refused].iter().map(fault).collect::<Vec<_>>()})).await;
+        for name in &names {
+            world.furnish(name, PushService::Fcm).await?;
+            world.publish(critical(&format!("for-{name}")), &[name]).await?;
+        }
+        // A mail waits two minutes for others.
+        world.pass(secs(121)).await?;
+        let mut were_asked = 0;
+        for name in &names {
+            were_asked += usize::from(world.says(name, &format!("for-{name}"), REASON).await?);
+        }
+        assert!(asked.contains(&were_asked), "{refused} refused: {were_asked} were asked for in vain");
+        assert_eq!(fixture.arrivals().await.len(), OTHERS - refused, "the others have their mail");
+
+        fixture.faults(json!({"email": []})).await;
+        world.pass(secs(3_600)).await?;
+        assert_eq!(fixture.arrivals().await.len(), OTHERS, "everybody has it once it is mended");
+        fixture.stop().await;
+    }
+    Ok(())
+}
+
 fn refused(reason: &str) -> SendError {
     SendError::ConfigFault { blame: Blame::Device, reason: reason.to_owned() }
 }
@@ -274,7 +313,7 @@ async fn a_fleet_of_one_phone_says_what_is_wrong_and_hammers_nobody() -> anyhow:
     let first = calls(&world, What::Mail)[0].at;
     assert_eq!((first, first < world.now()), (super::world::BEGIN.parse()?, true), "told by mail at once");
     assert!(world.says("ana", "a0", "put off: config_fault: TopicDisallowed").await?);
-    assert!(world.says("ana", "a1", "the provider refused this device, and it rests").await?);
+    assert!(world.says("ana", "a1", "the provider refused this recipient, who rests").await?);
 
     world.answer(|_: &Sent| Ok(Accepted::default()));
     world.pass(DAY).await?;

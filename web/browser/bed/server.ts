@@ -70,6 +70,12 @@ export abstract class Server {
     return (await fetch(`${this.at.users}/simulator/arrivals?all=1&alert=${alert}`, { headers })).json();
   }
 
+  /** What `explain` says of one alert and person, as text. */
+  async explained(alert: string, user: string): Promise<string> {
+    const headers = { authorization: `Bearer ${this.key}` };
+    return (await fetch(`${this.at.producers}/v1/alerts/${alert}/timeline?user=${user}`, { headers })).text();
+  }
+
   async #post(path: string, body: unknown): Promise<Record<string, unknown>> {
     const headers = { authorization: `Bearer ${this.at.key}`, "content-type": "application/json" };
     const response = await fetch(this.at.producers + path, { method: "POST", headers, body: JSON.stringify(body) });

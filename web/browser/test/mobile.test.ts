@@ -62,6 +62,11 @@ function filled({ value }: Language, text: string, values: Record<string, string
   });
 }
 
+/** Whether it is sent with the token of a push, in place of the person's. */
+function isOfPush({ body }: { body: string | undefined }): boolean {
+  return body?.includes("priority_lowered") === true;
+}
+
 let up: Up;
 /** As `up` has it by itself, and one by which somebody has to take an alert on. */
 const POLICIES = `
@@ -87,14 +92,15 @@ function send(method: string, path: string, headers: [string, string][], body: s
 }
 
 describe.each([SWIFT, KOTLIN])("the requests in $kind", (language) => {
-  const said = [...new Set([...code(language.kind).matchAll(/\bsay\("(\w+)"/g)].map(([, state]) => state ?? ""))];
+  const arrived = requests(language).some(isOfPush) ? ["delivered"] : [];
+  const said = [...new Set([...arrived, ...[...code(language.kind).matchAll(/\bsay\("(\w+)"/g)].map(([, state]) => state ?? "")])];
   // A row moves forward only.
   const states = ["delivered", "seen", "read", "dismissed"].filter((state) => state === "seen" || said.includes(state));
 
   it("are all there, and the states that the app says are those of the page", () => {
-    const activities = language.kind === "swift" ? ["PUT /v1/devices/{}/activities/{}", "DELETE /v1/devices/{}/activities/{}"] : [];
+    const [activities, arrived] = language.kind === "swift" ? [["PUT /v1/devices/{}/activities/{}", "DELETE /v1/devices/{}/activities/{}"], []] : [[], ["POST /v1/inbox/receipts"]];
     expect(requests(language).map(({ method, path }) => `${method} ${path.replace(language.value, "{}").replace(/\?.*/, "")}`)).toEqual([
-      "PUT /v1/devices/{}", ...activities, "DELETE /v1/devices/{}", "POST /v1/inbox/receipts", "POST /v1/inbox/receipts", "POST /v1/inbox/receipts", "GET /v1/inbox",
+      "PUT /v1/devices/{}", ...activities, "DELETE /v1/devices/{}", "POST /v1/inbox/receipts", "POST /v1/inbox/receipts", "POST /v1/inbox/receipts", ...arrived, "GET /v1/inbox",
     ]);
     expect(said.filter((state) => !PAGE.includes(`receipt \`${state}\``))).toEqual([]);
     // What is said of an alert that somebody has to take on has a test of its own.
@@ -121,7 +127,7 @@ describe.each([SWIFT, KOTLIN])("the requests in $kind", (language) => {
         expect(found?.alert).toMatchObject({ title: "For the phone", severity: "critical", url: "https://example.org/nodes/7" });
       },
     };
-    for (const { method, path, body } of requests(language)) {
+    for (const { method, path, body } of requests(language).filter((one) => !isOfPush(one))) {
       const written = /"state":"(snoozed|answered)"/.exec(body ?? "")?.[1];
       for (const state of written || method !== "POST" ? [""] : states) {
         const values = { ...common, state };
@@ -161,7 +167,11 @@ describe("the pushes on the page", () => {
     const { watchbell, data } = payload as { watchbell?: { receipt: string }; data?: { receipt: string } };
     const withPush: [string, string][] = [["Authorization", `Bearer ${(watchbell ?? data)?.receipt}`]];
     const say = (state: string) => send("POST", "/v1/inbox/receipts", withPush, JSON.stringify({ alerts: [alert], state }));
-    expect([(await say("delivered")).status, (await say("seen")).status]).toEqual([200, 403]);
+    const arrivedOnAndroid = requests(KOTLIN).find(isOfPush)?.body ?? "";
+    const sayArrived = () => kind === "apns" ? say("delivered")
+      : send("POST", "/v1/inbox/receipts", withPush, filled(KOTLIN, arrivedOnAndroid, { alert, lowered: "true" }));
+    expect([(await sayArrived()).status, (await say("seen")).status]).toEqual([200, 403]);
+    expect(await up.explained(alert, user)).toContain(kind === "apns" ? "reached the device" : "reached the device; Google had lowered its priority");
     expect((await send("GET", "/v1/inbox", withPush, undefined)).status).toBe(401);
     for (const word of kind === "apns" ? ['"time-sensitive"', '"mutable-content":1'] : ['"HIGH"', `"tag":"${alert}"`]) expect(JSON.stringify(payload)).toContain(word);
     await send("POST", "/v1/inbox/receipts", [["Authorization", `Bearer ${up.token(user)}`]], JSON.stringify({ alerts: [alert], state: "seen" }));

@@ -150,7 +150,7 @@ describe.runIf(ENGINE === "embedded")("from the server to the screen", () => {
         return { toJSON: () => subscription } as PushSubscription;
       };
     }, `Bearer ${bed.server.key}`);
-    const page = await bed.page(browser, { query });
+    const page = await bed.page(browser, { user: "ben", query });
     const pushes = await PushService.of(page);
     const bell = page.getByRole("button", { name: /^Alerts/ });
     await bell.click();
@@ -164,9 +164,9 @@ describe.runIf(ENGINE === "embedded")("from the server to the screen", () => {
     await page.getByRole("button", { name: "Settings" }).click();
 
     // Open, and the alert before one's eyes: nothing is shown beside it. Then looked away from, and then hidden: it is shown.
-    const open = await bed.server.send({ title: "Open" });
+    const open = await bed.server.send({ users: ["ben"], title: "Open" });
     await hasState(page, open, "seen");
-    const about = { user: "ana", alert: open, tag: open, title: "Open", unread: 1 };
+    const about = { user: "ben", alert: open, tag: open, title: "Open", unread: 1 };
     await pushes.deliver(about);
     expect(await pushes.shown()).toEqual([]);
     await page.keyboard.press("Escape");
@@ -186,17 +186,23 @@ describe.runIf(ENGINE === "embedded")("from the server to the screen", () => {
 
     // Months later the server has pruned the device, which this stands for: after how many days is a test of the pruner
     // (`workers/fallback/src/upkeep/device_pruner.rs`). The page is opened, and it is a device again.
-    await page.request.delete(`${bed.network.url}/v1/devices/${device}`, { headers: { authorization: `Bearer ${bed.server.token("ana")}` } });
+    await page.request.delete(`${bed.network.url}/v1/devices/${device}`, { headers: { authorization: `Bearer ${bed.server.token("ben")}` } });
     await browser.addInitScript((later) => {
       const now = Date.now;
       Date.now = () => now() + later;
     }, DAYS_61_MS);
-    const again = await bed.page(browser, { query });
+    const again = await bed.page(browser, { user: "ben", query });
     await until("it is a device again", () => again.evaluate(async (device) =>
       (await window.client.request<{ devices: { device: string }[] }>("GET", "/v1/devices")).devices.some((one) => one.device === device), device));
     await again.evaluate((device) => window.client.request("POST", `/v1/devices/${device}/test`), device);
     await until("a test reaches it", () => again.evaluate(async (device) =>
       (await window.client.request<{ test?: { outcome?: string } }>("GET", `/v1/devices/${device}`)).test?.outcome === "accepted", device));
+
+    // The page is closed again, and the next alert is shown.
+    await again.close();
+    const after = await bed.server.send({ users: ["ben"], title: "After two months", severity: "critical" });
+    await pushes.deliver((await toBrowser(after, "lasting")).payload);
+    expect(await pushes.shown()).toEqual([["After two months", after]]);
   });
 
   it("a click on an alert without an address shows it in the page", async () => {

@@ -35,6 +35,8 @@ const SAY_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct PushReceipt {
     token: String,
     alert: String,
+    /// Whether Google lowered its priority, as an Android app sees it; none on other phones.
+    priority_lowered: Option<bool>,
 }
 
 /// Takes receipts to where they are said.
@@ -49,6 +51,9 @@ pub(crate) struct Extension {
 struct SaidTo {
     /// The address of a socket worker, without a path; null: nowhere.
     server: Option<String>,
+    /// Whether Google lowers the priority of what is sent to Android phones with a high one.
+    #[serde(default)]
+    lowers_priority: bool,
 }
 
 /// An extension, and what has to be said for it by [`say_all`].
@@ -60,10 +65,11 @@ pub(crate) fn extension() -> (Extension, Receiver<PushReceipt>) {
 impl Extension {
     /// The phone was given this push.
     pub(crate) fn is_given(&self, push: &Incoming) {
-        if self.said_to().server.is_none() {
+        let said_to = self.said_to();
+        if said_to.server.is_none() {
             return;
         }
-        if let Some(receipt) = receipt_of(push)
+        if let Some(receipt) = receipt_of(push, said_to.lowers_priority)
             && self.waiting.try_send(receipt).is_err()
         {
             warn!("More pushes arrive than the simulated phones can confirm; this one is not confirmed");
@@ -76,7 +82,7 @@ impl Extension {
 }
 
 /// The receipt that a push asks for; none of one that carries no token.
-fn receipt_of(push: &Incoming) -> Option<PushReceipt> {
+fn receipt_of(push: &Incoming, lowers_priority: bool) -> Option<PushReceipt> {
     let payload: Value = serde_json::from_str(push.payload.as_ref()?.get()).ok()?;
     let told = match push.kind {
         Kind::Apns => &payload["watchbell"],
@@ -86,7 +92,9 @@ fn receipt_of(push: &Incoming) -> Option<PushReceipt> {
         }
     };
     let text = |key: &str| told[key].as_str().map(str::to_owned);
-    Some(PushReceipt { token: text("receipt")?, alert: text("alert")? })
+    let is_high = payload["message"]["android"]["priority"] == "HIGH";
+    let priority_lowered = (push.kind == Kind::Fcm).then_some(is_high && lowers_priority);
+    Some(PushReceipt { token: text("receipt")?, alert: text("alert")?, priority_lowered })
 }
 
 /// Says receipts until `shutdown`.
@@ -116,7 +124,10 @@ pub(crate) async fn say_all(
 
 async fn say(client: &Client, server: &str, receipt: &PushReceipt) -> anyhow::Result<()> {
     let url = Url::parse(server)?.join("/v1/inbox/receipts")?;
-    let body = json!({"alerts": [receipt.alert], "state": "delivered"});
+    let mut body = json!({"alerts": [receipt.alert], "state": "delivered"});
+    if let Some(lowered) = receipt.priority_lowered {
+        body["priority_lowered"] = json!(lowered);
+    }
     let sent = client.post(url).bearer_auth(&receipt.token).json(&body).send().await?;
     sent.error_for_status()?;
     Ok(())

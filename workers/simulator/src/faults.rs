@@ -50,7 +50,10 @@ impl Provider {
     }
 }
 
-/// One thing to do wrong. Only `status`, `delay_ms`, `goaway`, `drop`, `bounce` and `html` do something; the rest say how.
+/// What Microsoft says became of a push that it has answered with success.
+const WNS_FATES: [&str; 2] = ["dropped", "channelthrottled"];
+
+/// One thing to do wrong. Only `status`, `delay_ms`, `goaway`, `drop`, `bounce`, `fate` and `html` do something; the rest say how.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Fault {
@@ -101,6 +104,10 @@ pub(crate) struct Fault {
     /// Email: the mail is taken, and then comes back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bounce: Option<Bounce>,
+    /// Web Push at Microsoft's hosts: the push is answered with 201, and became this all the same (`X-WNS-NotificationStatus`):
+    /// `dropped`, `channelthrottled`. It does not arrive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fate: Option<String>,
     /// Answers with an HTML page, as Google's front end does; status 502 unless given.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) html: bool,
@@ -154,12 +161,16 @@ impl Fault {
             || self.goaway
             || self.drop.is_some()
             || self.bounce.is_some()
+            || self.fate.is_some()
             || self.html;
         let text_is_bad = |text: &String| text.len() > REASON_LEN_MAX || text.chars().any(char::is_control);
         let (email, fcm, apns) =
             (provider == Provider::Email, provider == Provider::Fcm, provider == Provider::Apns);
         for (wrong, why) in [
-            (!acts, "status: give status, delay_ms, goaway, drop, bounce or html; this fault does nothing"),
+            (
+                !acts,
+                "status: give status, delay_ms, goaway, drop, bounce, fate or html; this fault does nothing",
+            ),
             (
                 self.status.is_some_and(|status| !provider.may_answer(status)),
                 "status: must be 400 to 599, for webhook 300 to 599, for slack also 200",
@@ -191,6 +202,12 @@ impl Fault {
             (
                 self.bounce.is_some() && (!email || self.status.is_some() || self.drop.is_some()),
                 "bounce: is for email, which is taken first, so no status or drop",
+            ),
+            (
+                self.fate.as_deref().is_some_and(|fate| {
+                    provider != Provider::Webpush || self.status.is_some() || !WNS_FATES.contains(&fate)
+                }),
+                "fate: is for webpush, without a status, and dropped or channelthrottled",
             ),
             (email && self.goaway, "goaway: is HTTP's; for email use status 421"),
             (email && self.html, "html: is HTTP's"),

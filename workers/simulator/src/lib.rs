@@ -23,6 +23,7 @@ mod apns;
 mod arrivals;
 mod bounce;
 mod broadcasts;
+mod browser_services;
 mod channels;
 mod config;
 mod extension;

@@ -255,6 +255,7 @@ impl Keys {
 /// Clients may show a certificate of the same authority, and need not.
 fn acceptor(ca_key: &KeyPair, ca_pem: &str, public_host: &str) -> anyhow::Result<TlsAcceptor> {
     let mut names = vec![public_host.to_owned(), "localhost".into(), "127.0.0.1".into()];
+    names.extend(crate::browser_services::HOSTS.map(str::to_owned));
     names.dedup(); // Only the first two can be equal, or a client meets 127.0.0.1 twice: harmless.
     let mut params = CertificateParams::new(names).context("public_host is not a host name")?;
     params.distinguished_name.push(DnType::CommonName, "Watchbell simulator");

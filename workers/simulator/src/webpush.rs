@@ -25,7 +25,7 @@ use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use aws_lc_rs::hmac;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header, uri::Authority};
-use axum::response::{IntoResponse, Response};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -38,6 +38,7 @@ use uuid::Uuid;
 
 use crate::Shared;
 use crate::arrivals::{Declared, Ids, Incoming, Kind};
+use crate::browser_services::Service;
 use crate::faults::{Fault, Provider};
 use crate::http::{html_page, read_body, with_retry_after};
 use crate::serve::Connection;
@@ -164,7 +165,8 @@ async fn push(
     let sent_to = format!("https://{authority}");
     let checked = match read_body(body).await {
         Some(body) => {
-            let to = To { name: &name, subscribed: &subscribed, origin: &sent_to };
+            let service = Service::at(host);
+            let to = To { name: &name, subscribed: &subscribed, origin: &sent_to, service };
             check(&shared.browsers, &to, &head.headers, &body, Timestamp::now())
         }
         None => Err((StatusCode::PAYLOAD_TOO_LARGE, "too large")),
@@ -174,9 +176,13 @@ async fn push(
         Ok(push) => match failure(&fault) {
             Some(answer) => answer,
             None => {
-                shared.record(Incoming { connection: connection.number, ..push });
+                if fault.fate.is_none() {
+                    shared.record(Incoming { connection: connection.number, ..push });
+                }
                 let receipt = format!("/webpush/{name}/{}", Uuid::now_v7());
-                (StatusCode::CREATED, [(header::LOCATION, receipt)]).into_response()
+                let fate = fault.fate.iter().map(|fate| ("x-wns-notificationstatus", fate.clone()));
+                let headers = AppendHeaders(fate.chain([("location", receipt)]));
+                (StatusCode::CREATED, headers).into_response()
             }
         },
     };
@@ -250,6 +256,7 @@ struct To<'a> {
     name: &'a str,
     subscribed: &'a Subscribed,
     origin: &'a str,
+    service: Service,
 }
 
 /// What a push service and the browser behind it make of a request: the push they take in, or why not.
@@ -262,9 +269,9 @@ fn check(
 ) -> Result<Incoming, Refusal> {
     let bad = |why| (StatusCode::BAD_REQUEST, why);
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let signed_with = check_vapid(to.origin, text("authorization").unwrap_or_default(), now)?;
+    let signed_with = check_vapid(to, text("authorization").unwrap_or_default(), now)?;
     if to.subscribed.key.as_ref().is_some_and(|key| key != signed_with) {
-        return Err((StatusCode::FORBIDDEN, "VapidPkHashMismatch"));
+        return Err(to.service.other_key());
     }
     if text("ttl").is_none_or(|ttl| ttl.parse::<u32>().is_err()) {
         return Err(bad("TTL is missing or not a number of seconds"));
@@ -318,7 +325,7 @@ fn check(
 }
 
 /// `vapid t=JWT, k=KEY`: signed by that key, for this origin, for a day at most, with somebody to write to. Gives the key.
-fn check_vapid<'a>(origin: &str, given: &'a str, now: Timestamp) -> Result<&'a str, Refusal> {
+fn check_vapid<'a>(to: &To<'_>, given: &'a str, now: Timestamp) -> Result<&'a str, Refusal> {
     #[derive(Deserialize)]
     struct Claims {
         aud: String,
@@ -346,8 +353,8 @@ fn check_vapid<'a>(origin: &str, given: &'a str, now: Timestamp) -> Result<&'a s
     rules.validate_aud = false;
     let claims = jsonwebtoken::decode::<Claims>(token, &key, &rules).map_err(|_| bad)?.claims;
     let left_s = claims.exp - now.as_second();
-    let has_contact = claims.sub.starts_with("mailto:") || claims.sub.starts_with("https://");
-    match claims.aud == origin && (1..=TOKEN_LIFE_S_MAX).contains(&left_s) && has_contact {
+    let has_contact = to.service.takes_contact(&claims.sub);
+    match claims.aud == to.origin && (1..=TOKEN_LIFE_S_MAX).contains(&left_s) && has_contact {
         true => Ok(given_key),
         false => Err(bad),
     }

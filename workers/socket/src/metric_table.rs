@@ -104,6 +104,11 @@ pub const METRICS: &[Metric] = &[
          `refused` were not taken.",
     )
     .by(&[label("outcome", &["reached", "repeated", "expired", "refused"])]),
+    Metric::counter(
+        "watchbell_socket_push_priorities_total",
+        "Pushes that reached Android phones whose app said whether Google had `kept` or `lowered` their priority.",
+    )
+    .by(&[label("priority", &["kept", "lowered"])]),
     Metric::histogram(
         "watchbell_socket_push_reached_seconds",
         REACHED_SECONDS,

@@ -1,6 +1,6 @@
 //! What people say changes their inbox and ends escalations (I5).
 
-use watchbell::domain::{Answered, AttemptId, InboxState, Receipt, ReceiptState};
+use watchbell::domain::{Answered, ArrivedPush, AttemptId, InboxState, Receipt, ReceiptState};
 use watchbell::store::{AppliedReceipt, SentPush, ShownContent};
 use watchbell_tests::builders::{
     acme, alert, alert_id, answering, at, later_version, receipt, snooze, tenant, user,
@@ -169,9 +169,12 @@ async fn a_push_that_reached_its_device_is_noted_once_and_ends_nothing(
     assert_eq!(sent(AttemptId::from_u128(99)).await?, None, "of no push");
 
     let before = head(store, &ana).await?;
-    let of_push = Receipt { push: Some(attempt), ..receipt(&ana, ["a"], ReceiptState::Delivered) };
-    for second in [40, 50] {
-        assert_eq!(store.apply_receipts(std::slice::from_ref(&of_push), at(second)).await?, [None]);
+    let arrived = |priority_lowered| Receipt {
+        push: Some(ArrivedPush { attempt, priority_lowered }),
+        ..receipt(&ana, ["a"], ReceiptState::Delivered)
+    };
+    for (second, priority_lowered) in [(40, Some(true)), (50, Some(false)), (60, None)] {
+        assert_eq!(store.apply_receipts(&[arrived(priority_lowered)], at(second)).await?, [None]);
         assert_eq!(sent(attempt).await?, Some(SentPush { reached_at: Some(at(40)), ..begun.clone() }));
     }
     assert_eq!(head(store, &ana).await?, before, "the inbox does not change");
@@ -182,7 +185,10 @@ async fn a_push_that_reached_its_device_is_noted_once_and_ends_nothing(
     assert_eq!((counts.reached, counts.seen), (1, 0));
     let of_it: Vec<_> = told.entries.iter().filter(|entry| entry.at >= at(40)).collect();
     assert_eq!(of_it.len(), 1, "{of_it:?}");
-    assert_eq!((of_it[0].at, of_it[0].what.as_str()), (at(40), "push alert to phone: reached the device"));
+    assert_eq!(
+        (of_it[0].at, of_it[0].what.as_str()),
+        (at(40), "push alert to phone: reached the device; Google had lowered its priority")
+    );
     Ok(())
 }
 

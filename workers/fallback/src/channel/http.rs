@@ -1,6 +1,6 @@
 //! The HTTP client that the channels share: one exchange, bounded in time and size.
 
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{error::Error as _, net::SocketAddr, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use reqwest::{
@@ -52,11 +52,13 @@ pub(crate) struct Calls<'a> {
     pub identity_pem: Option<&'a Secret>,
     /// Names that lead to private networks are not followed.
     pub resolver: Option<Arc<PublicOnly>>,
+    /// Hosts whose addresses are not looked up.
+    pub stand_ins: &'a [(String, SocketAddr)],
 }
 
 /// An HTTP client for one provider.
 pub(crate) fn client(calls: Calls<'_>) -> Result<Client, SetupError> {
-    let Calls { protocol, timeout, trust_root_pem, identity_pem, resolver } = calls;
+    let Calls { protocol, timeout, trust_root_pem, identity_pem, resolver, stand_ins } = calls;
     let builder = Client::builder()
         .timeout(timeout)
         .connect_timeout(timeout.min(CONNECT_TIMEOUT_MAX))
@@ -94,6 +96,7 @@ pub(crate) fn client(calls: Calls<'_>) -> Result<Client, SetupError> {
         None => builder,
         Some(resolver) => builder.dns_resolver(resolver).no_proxy(),
     };
+    let builder = stand_ins.iter().fold(builder, |builder, (host, at)| builder.resolve(host, *at));
     let built = builder.tls_certs_merge(roots).build();
     built.map_err(|error| SetupError::Client(innermost(&error)))
 }

@@ -39,6 +39,7 @@ fn escalation(maybe_shown: bool) -> Escalation {
         created_at: at(0),
         answered_at: None,
         reached_at: None,
+        priority_lowered: false,
     };
     let device = Device {
         id: DeviceId::parse("phone").unwrap(),

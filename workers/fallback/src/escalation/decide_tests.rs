@@ -114,6 +114,7 @@ fn cut_off(step: usize) -> Attempt {
         created_at: at(5),
         answered_at: None,
         reached_at: None,
+        priority_lowered: false,
     }
 }
 

@@ -166,6 +166,7 @@ fn accepted(
         created_at: now,
         answered_at: Some(now),
         reached_at: None,
+        priority_lowered: false,
     }
 }
 

@@ -35,7 +35,7 @@ impl ProviderHealth {
         if let Some(rest) = self.suspects.wait(call.device, now) {
             count_put_off(call.provider(), "suspect");
             let wait = rest + REST_SPREAD.mul_f64(chance.clamp(0.0, 1.0));
-            return Err(PutOff::trouble(wait, "the provider refused this device, and it rests"));
+            return Err(PutOff::trouble(wait, "the provider refused this recipient, who rests"));
         }
         let mut places = Vec::new();
         let mut wait = None;

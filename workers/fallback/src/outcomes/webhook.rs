@@ -50,6 +50,7 @@ impl Webhook {
             trust_root_pem: None,
             identity_pem: None,
             resolver: (!target.private_endpoints).then(|| Arc::new(PublicOnly)),
+            stand_ins: &[],
         })?;
         Ok(Self { client, url, secrets: target.secrets.clone() })
     }

@@ -176,13 +176,14 @@ pub(crate) async fn receipts(
     State(turns): State<Arc<ReceiptTurns>>,
     State(clock): State<Clock>,
     speaker: ReceiptSpeaker,
-    JsonBody(frame, _): JsonBody<ReceiptFrame, UserBodies>,
+    JsonBody(mut frame, _): JsonBody<ReceiptFrame, UserBodies>,
 ) -> Result<Response, Problem> {
     let state = frame.state.clone();
+    let priority_lowered = frame.priority_lowered.take_if(|_| speaker.is_device());
     let now = clock.now();
     let invalid = |(field, problem)| Problem::invalid(field, problem);
     let read = receipt_of(speaker.user(), speaker.by(), frame, now).map_err(invalid)?;
-    let read = ReadReceipt { receipt: speaker.may_say(read.receipt)?, ..read };
+    let read = ReadReceipt { receipt: speaker.may_say(read.receipt, priority_lowered)?, ..read };
     let cost = cost_of(read.receipt.alerts.len());
     turns.take(speaker.user(), cost).await.map_err(|TooSoon { wait }| {
         Problem::too_many("this user says more than is read: say it again later", seconds(wait))
@@ -196,7 +197,7 @@ pub(crate) async fn receipts(
         NotWritten::Leaving => Problem::unavailable("this pod is leaving; say it again", RETRY_AFTER_S),
         NotWritten::Impossible => Problem::internal("the store does not take this receipt"),
     })?;
-    speaker.was_written(now);
+    speaker.was_written(priority_lowered, now);
     let until = until.map(|until| until.to_string());
     let written = match said {
         Some(said) => ReceiptWritten {

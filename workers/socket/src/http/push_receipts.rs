@@ -11,7 +11,7 @@ use axum::{
     http::request::Parts,
 };
 use watchbell::{
-    domain::{AttemptId, Receipt, ReceiptState, Secret, Timestamp, UserKey},
+    domain::{ArrivedPush, AttemptId, Receipt, ReceiptState, Secret, Timestamp, UserKey},
     runtime::{Clock, Current, http::FailureKind},
     store::SentPush,
     wire::{
@@ -109,27 +109,41 @@ impl ReceiptSpeaker {
         }
     }
 
-    /// The receipt, if whoever says it may: a device only `delivered`, of the alert of its push.
-    pub(crate) fn may_say(&self, receipt: Receipt) -> Result<Receipt, Problem> {
+    pub(crate) fn is_device(&self) -> bool {
+        matches!(self, Self::Device { .. })
+    }
+
+    /// The receipt, if whoever says it may: a device only `delivered`, of the alert of its push, and whether Google had lowered the
+    /// priority of that push.
+    pub(crate) fn may_say(
+        &self,
+        receipt: Receipt,
+        priority_lowered: Option<bool>,
+    ) -> Result<Receipt, Problem> {
         let Self::Device { attempt, push } = self else { return Ok(receipt) };
         let problem = if receipt.state != ReceiptState::Delivered {
             "the receipt token of a push says `delivered` and nothing else: send other states with the person's token"
         } else if receipt.alerts.iter().any(|alert| *alert != push.key.alert) {
             "the receipt token is of a push about another alert: send the token that came with this one"
         } else {
-            return Ok(Receipt { push: Some(*attempt), ..receipt });
+            let push = ArrivedPush { attempt: *attempt, priority_lowered };
+            return Ok(Receipt { push: Some(push), ..receipt });
         };
         count("refused");
         Err(Problem::forbidden(problem))
     }
 
     /// Counts the receipt of a device that was written.
-    pub(crate) fn was_written(&self, now: Timestamp) {
+    pub(crate) fn was_written(&self, priority_lowered: Option<bool>, now: Timestamp) {
         let Self::Device { push, .. } = self else { return };
         if push.reached_at.is_some() {
             return count("repeated");
         }
         count("reached");
+        if let Some(is_lowered) = priority_lowered {
+            let priority = if is_lowered { "lowered" } else { "kept" };
+            metrics::counter!("watchbell_socket_push_priorities_total", "priority" => priority).increment(1);
+        }
         let took = now.duration_since(push.begun_at).as_secs_f64().max(0.0);
         metrics::histogram!("watchbell_socket_push_reached_seconds").record(took);
     }
@@ -181,8 +195,9 @@ mod tests {
                 by: device.by().to_owned(),
                 push: None,
             };
-            match device.may_say(receipt) {
-                Ok(receipt) => assert!(is_good && receipt.push == Some(attempt), "{why}"),
+            let pushed = ArrivedPush { attempt, priority_lowered: Some(true) };
+            match device.may_say(receipt, Some(true)) {
+                Ok(receipt) => assert!(is_good && receipt.push == Some(pushed), "{why}"),
                 Err(problem) => assert!(!is_good && problem.status == 403, "{why}: {problem:?}"),
             }
         }

@@ -126,6 +126,10 @@ pub(crate) fn receipt_of(
     if frame.op.as_ref().is_some_and(|op| op.len() > AlertId::LEN_MAX) {
         return Err(("op", format!("must have at most {} bytes", AlertId::LEN_MAX)));
     }
+    if frame.priority_lowered.is_some() {
+        let problem = "is said of a push, with its own receipt token over HTTP: leave it out";
+        return Err(("priority_lowered", problem.to_owned()));
+    }
     let alerts = frame.alerts.iter().map(AlertId::parse).collect::<Result<Vec<_>, _>>();
     let state = frame.state.parse().map_err(|error: UnknownWord| ("state", error.to_string()))?;
     let action = action_of(state, frame.action).map_err(|problem| ("action", problem))?;
@@ -211,6 +215,7 @@ mod tests {
                 until: None,
                 action: action.map(str::to_owned),
                 op: None,
+                priority_lowered: None,
             };
             let read = receipt_of(&user, "tab", frame, Timestamp::UNIX_EPOCH);
             let receipt = read.and_then(|read| read.answering(&shown).map_err(|problem| ("action", problem)));

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use watchbell::domain::{
-    AlertId, AttemptId, Channel, GroupId, GroupRule, InboxState, OutcomeRoute, Receipt, ReceiptState, Secret,
-    Severity, Status, StopReason, Timestamp, UserKey,
+    AlertId, ArrivedPush, AttemptId, Channel, GroupId, GroupRule, InboxState, OutcomeRoute, Receipt,
+    ReceiptState, Secret, Severity, Status, StopReason, Timestamp, UserKey,
     audit::{Actor, AuditAction},
     restraint::{Held, Lately},
 };
@@ -206,7 +206,7 @@ impl Tour<'_> {
             receipt(&acme("p2"), [&r5], ReceiptState::Delivered),
             receipt(&acme("stranger"), [&r5], ReceiptState::Dismissed),
             Receipt {
-                push: Some(self.deleted_push()),
+                push: Some(ArrivedPush { attempt: self.deleted_push(), priority_lowered: None }),
                 ..receipt(&acme("p2"), [&r5], ReceiptState::Delivered)
             },
         ];

@@ -491,6 +491,7 @@ impl Reach {
             trust_root_pem: self.trust_root_pem.as_deref(),
             identity_pem: self.identity.as_ref(),
             resolver: None,
+            stand_ins: &[],
         })
     }
 }

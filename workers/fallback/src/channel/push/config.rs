@@ -195,6 +195,7 @@ pub(in crate::channel) fn from_config(
             private_endpoints: webpush.private_endpoints,
             trust_root_pem: trust_root(webpush.trust_root_file.as_deref())?,
             request_timeout: CALL_TIMEOUT,
+            stand_ins: Vec::new(),
         });
         services.insert(PushService::WebPush, Arc::new(sender.context("[webpush]")?));
     }

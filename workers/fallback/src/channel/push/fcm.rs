@@ -86,6 +86,7 @@ impl FcmSender {
             trust_root_pem: config.trust_root_pem.as_deref(),
             identity_pem: None,
             resolver: None,
+            stand_ins: &[],
         })?;
         let account = ServiceAccount::parse(&config.service_account_json)?;
         let tokens = AccessTokens::new(account, client.clone());

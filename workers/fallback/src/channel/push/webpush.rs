@@ -15,7 +15,7 @@
 //!
 //! Sources: RFC 8030 (protocol), RFC 8291 (encryption), RFC 8292 (VAPID).
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -62,6 +62,8 @@ pub struct WebPushConfig {
     pub trust_root_pem: Option<String>,
     /// From the first byte sent to the last received.
     pub request_timeout: Duration,
+    /// Hosts that stand elsewhere than their name says: the simulator in a vendor's place. Empty but in tests.
+    pub stand_ins: Vec<(String, SocketAddr)>,
 }
 
 /// Sends to browsers.
@@ -91,6 +93,7 @@ impl WebPushSender {
             trust_root_pem: config.trust_root_pem.as_deref(),
             identity_pem: None,
             resolver: (!config.private_endpoints).then(|| Arc::new(PublicOnly)),
+            stand_ins: &config.stand_ins,
         })?;
         let keys = [Some(&config.key), config.previous_key.as_ref()].into_iter().flatten();
         Ok(Self {

@@ -21,6 +21,7 @@ fn config(key: VapidKey) -> WebPushConfig {
         private_endpoints: false,
         trust_root_pem: None,
         request_timeout: Duration::from_secs(2),
+        stand_ins: Vec::new(),
     }
 }
 

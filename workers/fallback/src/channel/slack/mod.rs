@@ -104,6 +104,7 @@ impl SlackSender {
             trust_root_pem: config.trust_root_pem.as_deref(),
             identity_pem: None,
             resolver: None,
+            stand_ins: &[],
         })?;
         Ok(Self {
             client,

@@ -101,6 +101,7 @@ impl SmsSender {
             trust_root_pem: config.trust_root_pem.as_deref(),
             identity_pem: None,
             resolver: None,
+            stand_ins: &[],
         })?;
         let mut messages = http::origin(&config.endpoint, "`endpoint` of sms")?;
         messages.set_path(&format!("/2010-04-01/Accounts/{}/Messages.json", config.account_sid));

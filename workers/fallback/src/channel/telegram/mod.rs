@@ -87,6 +87,7 @@ impl TelegramSender {
             trust_root_pem: config.trust_root_pem.as_deref(),
             identity_pem: None,
             resolver: None,
+            stand_ins: &[],
         })?;
         Ok(Self {
             client,

@@ -82,6 +82,7 @@ impl WebhookSender {
             trust_root_pem: config.trust_root_pem.as_deref(),
             identity_pem: None,
             resolver: (!config.private_endpoints).then(|| Arc::new(PublicOnly)),
+            stand_ins: &[],
         })?;
         let WebhookConfig { everybody, tenants, private_endpoints, .. } = config;
         Ok(Self { client, everybody, tenants, private_endpoints })
