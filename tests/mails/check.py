@@ -134,9 +134,30 @@ def faults_of_parts(mail, expected):
         yield f"text and HTML lead elsewhere: {sorted(links ^ set(page.links))}"
     if page.images != expected["images"]:
         yield f"its pictures are {page.images}"
+    yield from faults_of_dark(html)
     link = str(mail["List-Unsubscribe"] or "").strip("<>")
     if link and link not in links:
         yield "the link for unsubscribing is only in the head"
+
+
+def lightness(color):
+    """The relative luminance of a colour (WCAG 2.2)."""
+    parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def faults_of_dark(html):
+    """Where it is dark, the page is dark and all that is written can be read: a contrast of 4.5 (WCAG 2.2, 1.4.3)."""
+    found = re.search(r"@media \(prefers-color-scheme:dark\)\{(.*)\}", html)
+    colors = dict(re.findall(r"\.(\w+)\{(?:background|color):(#[0-9a-f]{6}) !important", found[1] if found else ""))
+    if missing := {"page", "card", "text", "quiet", "mark"} - colors.keys():
+        yield f"where it is dark, {sorted(missing)} have no colours"
+        return
+    for words, ground in [("text", "card"), ("quiet", "card"), ("quiet", "page"), ("mark", "card")]:
+        light, dark = lightness(colors[words]), lightness(colors[ground])
+        if light <= dark or (light + 0.05) / (dark + 0.05) < 4.5:
+            yield f"where it is dark, {words} is hard to read on {ground}: {colors[words]} on {colors[ground]}"
 
 
 def faults_of(source, expected):

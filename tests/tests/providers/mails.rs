@@ -128,6 +128,15 @@ fn goldens(fixture: &ProviderFixture) -> Vec<Golden> {
     mails.to("address-in-quotes", "\"a b\"@watchbell.test");
     mails.to("address-beyond-ascii", "żółw@watchbell.test");
     mails.to("domain-beyond-ascii", "ana@xn--bcher-kva.example");
+    // A domain of any script has a form in ASCII, so such a mail goes through every relay.
+    for (name, address, arrives_as) in [
+        ("domain-in-german", "ana@bücher.example", "ana@xn--bcher-kva.example"),
+        ("domain-in-chinese", "ana@例子.example", "ana@xn--fsqu00a.example"),
+        ("domain-in-arabic", "ana@مثال.example", "ana@xn--mgbh0fb.example"),
+    ] {
+        mails.to(name, address);
+        mails.all.last_mut().unwrap().expected["to"] = json!(arrives_as);
+    }
 
     let told = "also to those who turned email off";
     mails.add("mandatory", |_, job| job.content.is_mandatory = true)["says"] =
