@@ -2,7 +2,11 @@
 #   docker build -t watchbell .
 #   docker run --rm -p 127.0.0.1:7700:7700 watchbell up --listen 0.0.0.0:7700 --expose   # to try it; the address is printed
 
-FROM rust:1.95-slim-bookworm AS build
+# Tags, which can be moved; `release/pin.py --others` finds the digests of today.
+ARG RUST_IMAGE=rust:1.95-slim-bookworm
+ARG DEBIAN_IMAGE=debian:bookworm-slim
+
+FROM ${RUST_IMAGE} AS build
 # aws-lc, the TLS library's cryptography, is C and assembler.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends cmake make g++ \
@@ -28,7 +32,7 @@ COPY . .
 RUN touch src/lib.rs workers/*/src/lib.rs workers/fleet/src/main.rs \
  && cargo build --release --locked --bin watchbell
 
-FROM debian:bookworm-slim
+FROM ${DEBIAN_IMAGE}
 # Certificates to check Apple, Google and the mail relay against; nothing else is added.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates \

@@ -1,5 +1,8 @@
-"""release/pin.py finds every image without a digest, gives each of ours one, and takes nothing else for a digest."""
+"""release/pin.py finds every image without a digest, gives each of ours one, and takes nothing else for a digest. It knows each image
+of others that Compose runs and builds with."""
 
+import os
+import re
 import shutil
 import sys
 import tempfile
@@ -10,7 +13,8 @@ from render import render
 from .objects import K8S, ROOT, containers, our_pods
 
 sys.path.insert(0, str(ROOT / "release"))
-from pin import pinned, without_digest
+import pin
+from pin import others, pinned, without_digest
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
@@ -32,3 +36,32 @@ def check(items):
             yield f"release/pin.py: takes {image} for an image with a digest"
         except ValueError:
             pass
+
+    yield from of_others()
+
+
+def of_others():
+    compose, dockerfile = [(ROOT / name).read_text() for name in ("docker-compose.yml", "Dockerfile")]
+    named = others(compose)
+    run = re.findall(r"^    image: (?!watchbell$)(.*)$", compose, re.MULTILINE)
+    built_with = dict(re.findall(r"^ARG ([A-Z]+_IMAGE)=(.*)$", dockerfile, re.MULTILINE))
+    for image in run:
+        if not pin.OTHERS.fullmatch(image):
+            yield f"docker-compose.yml: {image} cannot be pinned"
+    if re.search(r"^FROM (?!\$\{[A-Z]+_IMAGE\})", dockerfile, re.MULTILINE):
+        yield "Dockerfile: an image that it is built with cannot be pinned"
+    for argument, tag in built_with.items():
+        if named.get(f"WATCHBELL_{argument}") != tag:
+            yield f"docker-compose.yml does not hand on {argument}, or names another tag than {tag}"
+    with tempfile.TemporaryDirectory() as folder:
+        docker = Path(folder) / "docker"
+        docker.write_text(f'#!/bin/sh\n[ "$1" = pull ] || echo "${{5%%:*}}@{DIGEST}"\n')
+        docker.chmod(0o755)
+        before = os.environ["PATH"]
+        os.environ["PATH"] = f"{folder}:{before}"
+        try:
+            for tag in named.values():
+                if pin.digest_of(tag) != f"{tag.split(':')[0]}@{DIGEST}":
+                    yield f"release/pin.py: does not find the digest of {tag}"
+        finally:
+            os.environ["PATH"] = before
