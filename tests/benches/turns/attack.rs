@@ -1,17 +1,25 @@
 //! A tenant at its worst: bodies that never come, many recipients, and a flood, all at once.
+//!
+//! Attackers have computers of their own. So the attacking thread runs at the lowest priority: what its requests cost it
+//! keeps nobody from a core, and what they cost the fleet does.
 
 use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
+use anyhow::{Context as _, anyhow};
 use reqwest::header;
+use rustix::process::setpriority_process;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    runtime,
+    task::spawn_blocking,
     time::interval,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -26,37 +34,40 @@ const FLOODS: (usize, usize) = (4, 50);
 /// How long the attacker waits after it was refused.
 const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 
+/// Of Linux: whoever else wants a core gets it.
+const LOWEST_PRIORITY: i32 = 19;
+
 /// A tenant at its worst.
 pub(crate) struct Attack {
-    attacker: Attacker,
+    key: String,
     stop: CancellationToken,
-    tasks: TaskTracker,
+    /// Answers how many large requests were accepted.
+    thread: JoinHandle<anyhow::Result<usize>>,
 }
 
 impl Attack {
     pub(crate) fn start(fleet: &Fleet, round: usize) -> anyhow::Result<Self> {
         let tenant = format!("evil-{round}");
         let key = large::key_of(fleet, &tenant)?;
-        let url = fleet.url("ingest")?;
-        let attacker = Attacker { url, key, http: fleet.http().clone(), large: Arc::default() };
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        for _ in 0..ANNOUNCED {
-            tasks.spawn(stop.clone().run_until_cancelled_owned(attacker.clone().announces()));
-        }
-        tasks.spawn(attacker.clone().sends_large(stop.clone()));
-        for _ in 0..FLOODS.0 {
-            tasks.spawn(attacker.clone().floods(stop.clone()));
-        }
-        tasks.close();
-        Ok(Self { attacker, stop, tasks })
+        let (url, stop) = (fleet.url("ingest")?, CancellationToken::new());
+        let attacker =
+            Attacker { url, key: key.clone(), http: reqwest::Client::new(), large: Arc::default() };
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            setpriority_process(None, LOWEST_PRIORITY).context("the attacker's priority")?;
+            let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+            Ok(runtime.block_on(attacker.attacks(stopped)))
+        });
+        Ok(Self { key, stop, thread })
     }
 
     /// Returns when everything that it sent is done with.
     pub(crate) async fn stop(self, fleet: &Fleet) -> anyhow::Result<()> {
         self.stop.cancel();
-        self.tasks.wait().await;
-        for request in 0..self.attacker.large.load(Ordering::Relaxed) {
-            large::until_reached(fleet, &self.attacker.key, request).await?;
+        let ended = spawn_blocking(move || self.thread.join()).await?;
+        let accepted = ended.map_err(|_| anyhow!("the attacker panicked"))??;
+        for request in 0..accepted {
+            large::until_reached(fleet, &self.key, request).await?;
         }
         Ok(())
     }
@@ -72,6 +83,21 @@ struct Attacker {
 }
 
 impl Attacker {
+    /// Everything at once, until it is stopped. Answers how many large requests were accepted.
+    async fn attacks(self, stop: CancellationToken) -> usize {
+        let tasks = TaskTracker::new();
+        for _ in 0..ANNOUNCED {
+            tasks.spawn(stop.clone().run_until_cancelled_owned(self.clone().announces()));
+        }
+        tasks.spawn(self.clone().sends_large(stop.clone()));
+        for _ in 0..FLOODS.0 {
+            tasks.spawn(self.clone().floods(stop.clone()));
+        }
+        tasks.close();
+        tasks.wait().await;
+        self.large.load(Ordering::Relaxed)
+    }
+
     /// Announces a body and sends none, again as soon as it was refused.
     async fn announces(self) {
         let mut again = interval(REFUSED_PAUSE);

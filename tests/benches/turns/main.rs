@@ -45,7 +45,7 @@ const QUIET: (u64, u64) = (600_000, 600_000);
 /// Rounds when no number is given, and before them one that does not count.
 const ROUNDS: usize = 3;
 /// Alerts of the bystander that are measured in each part of a round.
-const SAMPLES: usize = 100;
+const SAMPLES: usize = 300;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

@@ -4,19 +4,21 @@
 //! What holds here:
 //! - Whoever steps an escalation either writes a batch into the store, or is told the result by the one who did. Nothing
 //!   runs detached: when the one who writes a batch is dropped, those who wait step alone.
-//! - A batch may leave a step out: another transaction works on that person, or a row cannot be read. Such a step goes into
+//! - No two batches under way are about the same person, because the later one would leave that step out. Steps wait in the queue instead.
+//! - A batch may leave a step out: another process works on that person, or a row cannot be read. Such a step goes into
 //!   [`BATCHES_TRIED_MAX`] batches at the most, and is then repeated alone, where it waits its turn or gets its error. So is a summary,
 //!   and what a store that did not answer may not have taken, at once.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tracing::debug;
 use watchbell::{
-    domain::Timestamp,
+    domain::{Timestamp, UserKey},
     store::{Ask, EscalationKey, Holder, ProviderAnswer, STEPS_PER_COMMIT_MAX, Stepped, Store, StoreError},
 };
 
@@ -24,7 +26,7 @@ use super::decide::StepDecision;
 
 /// Batches on their way into the store at once. While they commit, the next one gathers.
 const COMMITS_MAX: usize = 2;
-/// Batches that may leave out a step. Mostly the other batch worked on the person, who has several alerts; alone, each of those
+/// Batches that may leave out a step. Mostly another process worked on the person, who has several alerts; alone, each of those
 /// steps would be a commit.
 const BATCHES_TRIED_MAX: usize = 3;
 
@@ -33,8 +35,17 @@ pub(crate) struct StepBatches {
     store: Store,
     /// How long an escalation stays with whoever steps it.
     lease: Duration,
-    queue: Mutex<Vec<QueuedStep>>,
+    queue: Mutex<Queue>,
     commits: Semaphore,
+    /// A batch is through, so that steps which waited for its persons may go.
+    through: Notify,
+}
+
+/// Steps that wait, and whose steps are being written.
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<QueuedStep>,
+    under_way: HashSet<UserKey>,
 }
 
 /// One step that is to be written.
@@ -56,7 +67,13 @@ struct QueuedStep {
 
 impl StepBatches {
     pub(crate) fn new(store: Store, lease: Duration) -> Self {
-        Self { store, lease, queue: Mutex::default(), commits: Semaphore::new(COMMITS_MAX) }
+        Self {
+            store,
+            lease,
+            queue: Mutex::default(),
+            commits: Semaphore::new(COMMITS_MAX),
+            through: Notify::new(),
+        }
     }
 
     /// Writes a step, together with others when there are any.
@@ -78,25 +95,33 @@ impl StepBatches {
     /// `Some(None)`: the step was left out of its batch. `None`: nobody knows what became of the batch.
     async fn step_together(&self, request: StepRequest) -> Option<Option<Stepped>> {
         let (done, mut result) = oneshot::channel();
-        self.queue().push(QueuedStep { request, done });
+        self.queue().waiting.push(QueuedStep { request, done });
         loop {
             let turn = tokio::select! {
                 biased;
                 stepped = &mut result => return stepped.ok(),
                 turn = self.commits.acquire() => turn.ok()?, // Never closed.
             };
-            let batch = take_batch(&mut self.queue());
-            if batch.is_empty() {
-                // Another task writes this one.
-                drop(turn);
-                return result.await.ok();
+            let through = self.through.notified();
+            let batch = self.queue().take_batch();
+            match batch.is_empty() {
+                false => self.commit(batch).await,
+                // Another task writes this one, or another one of that person.
+                true => {
+                    drop(turn);
+                    tokio::select! {
+                        biased;
+                        stepped = &mut result => return stepped.ok(),
+                        () = through => {}
+                    }
+                }
             }
-            self.commit(batch).await;
         }
     }
 
     /// Writes a batch into the store, and gives each step its result.
     async fn commit(&self, batch: Vec<QueuedStep>) {
+        let _under_way = UnderWay { batches: self, of: persons(&batch) };
         metrics::histogram!("watchbell_fallback_steps_per_commit").record(batch.len() as f64);
         let asks: Vec<Ask<'_>> = batch.iter().map(|queued| queued.request.ask()).collect();
         let stepped = match self.store.steps(&asks, self.lease).await {
@@ -113,7 +138,7 @@ impl StepBatches {
         }
     }
 
-    fn queue(&self) -> MutexGuard<'_, Vec<QueuedStep>> {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -130,11 +155,38 @@ impl StepRequest {
     }
 }
 
-/// The oldest steps whose tasks still wait, as many as fit into a commit.
-fn take_batch(queue: &mut Vec<QueuedStep>) -> Vec<QueuedStep> {
-    queue.retain(|queued| !queued.done.is_closed());
-    let fit = queue.len().min(STEPS_PER_COMMIT_MAX);
-    queue.drain(..fit).collect()
+/// The persons of a batch, who are free again once it is written, or whoever wrote it was dropped.
+struct UnderWay<'a> {
+    batches: &'a StepBatches,
+    of: HashSet<UserKey>,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.batches.queue().under_way.retain(|person| !self.of.contains(person));
+        self.batches.through.notify_waiters();
+    }
+}
+
+fn persons(batch: &[QueuedStep]) -> HashSet<UserKey> {
+    batch.iter().map(|queued| queued.request.key.user.clone()).collect()
+}
+
+impl Queue {
+    /// The oldest steps whose tasks still wait and of whose persons none is being written, as many as fit into a commit. Their persons
+    /// are under way from now on.
+    fn take_batch(&mut self) -> Vec<QueuedStep> {
+        self.waiting.retain(|queued| !queued.done.is_closed());
+        let mut fit = STEPS_PER_COMMIT_MAX;
+        let may_go = |queued: &mut QueuedStep| {
+            let goes = fit > 0 && !self.under_way.contains(&queued.request.key.user);
+            fit -= usize::from(goes);
+            goes
+        };
+        let batch: Vec<QueuedStep> = self.waiting.extract_if(.., may_go).collect();
+        self.under_way.extend(persons(&batch));
+        batch
+    }
 }
 
 #[cfg(test)]
