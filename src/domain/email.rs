@@ -81,7 +81,7 @@ pub fn email_address(raw: &str) -> Result<Secret, InvalidEmail> {
     }
     let is_local = match is_quoted {
         true => is_quoted_text(&local[1..local.len() - 1]),
-        false => local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atom)),
+        false => local.split('.').all(|atom| atom.chars().all(is_atom) && !super::text::is_invisible(atom)),
     };
     if !is_local {
         return Err(LOCAL);
@@ -97,7 +97,8 @@ pub fn email_address(raw: &str) -> Result<Secret, InvalidEmail> {
 fn is_atom(c: char) -> bool {
     match c.is_ascii() {
         true => c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c),
-        false => !super::text::is_invisible(c.encode_utf8(&mut [0; 4])),
+        // Marks are letters' own in many scripts. Blanks and control characters were refused before.
+        false => !super::text::is_drawn_as_nothing(c),
     }
 }
 
@@ -166,6 +167,11 @@ mod tests {
             ("its ASCII form", "ana@XN--bcher-kva.example", Ok("ana@xn--bcher-kva.example")),
             ("full-width dots are dots", "ana@example。com", Ok("ana@example.com")),
             ("letters of any script before the @", "żółw@example.com", Ok("żółw@example.com")),
+            ("marks of a script", "उदाहरण@उदाहरण.भारत", Ok("उदाहरण@xn--p1b6ci4b4b3a.xn--h2brj9c")),
+            ("a letter and its accent", "a\u{300}na@example.com", Ok("a\u{300}na@example.com")),
+            ("pointed letters", "שָׁלוֹם@example.com", Ok("שָׁלוֹם@example.com")),
+            ("Thai and Tamil", "สมชาย@example.com", Ok("สมชาย@example.com")),
+            ("an accent and no letter", "\u{300}@example.com", Err(LOCAL)),
             ("a tag", "ana+ops@example.com", Ok("ana+ops@example.com")),
             ("signs that are allowed", "o'brien/ops=x@example.com", Ok("o'brien/ops=x@example.com")),
             ("a quoted @ in front", "\"a@b\"@example.com", Ok("\"a@b\"@example.com")),

@@ -1,7 +1,7 @@
 //! What came back of mails that a relay had taken.
 //!
 //! What holds here:
-//! - A mail counts once, however often its report comes.
+//! - A report counts once, however often it comes; a graver one about the same mail counts as well.
 //! - It says something of the address that it was sent to, and of no later one (I7).
 //! - A mail that came back was not delivered: its attempt is failed, so steps that wait for "a mail was sent" go on. The same holds for
 //!   every alert that a summary told of, whose attempt is the summary's.
@@ -145,7 +145,7 @@ impl Store {
         .await
     }
 
-    /// Writes to the attempt what came of its mail, and answers whose it was. `None`: it is not known, or has said so before.
+    /// Writes to the attempt what came of its mail, and answers whose it was. `None`: it is not known, or what was said before is as grave.
     async fn mark_attempt(
         &self,
         tx: &mut Tx,
@@ -160,9 +160,11 @@ impl Store {
             BounceKind::Hard | BounceKind::Soft | BounceKind::Policy => "failed",
         };
         let row = sqlx::query(
-            "UPDATE attempts SET state = $2, reason = $3, maybe_shown = CASE WHEN $2 = 'failed' THEN 0 ELSE maybe_shown END
-             WHERE attempt_id = $1 AND channel = 'email' AND state = 'accepted'
-                 AND (reason IS NULL OR reason NOT LIKE $4) AND ($5 = '' OR tenant = $5)
+            "UPDATE attempts SET state = $2, reason = $3, bounced = $6,
+                 maybe_shown = CASE WHEN $2 = 'failed' THEN 0 ELSE maybe_shown END
+             WHERE attempt_id = $1 AND channel = 'email' AND ($5 = '' OR tenant = $5)
+                 AND (bounced < $6
+                     OR bounced IS NULL AND state = 'accepted' AND (reason IS NULL OR reason NOT LIKE $4))
              RETURNING tenant, user_id, alert_id, round",
         )
         .bind(bounce.attempt.to_string())
@@ -170,6 +172,7 @@ impl Store {
         .bind(reason.clone())
         .bind(format!("{}%", prefix_of(bounce.kind)))
         .bind(tenant.map_or("", Tenant::as_str).to_owned())
+        .bind(gravity_of(bounce.kind))
         .fetch_optional(&mut **tx)
         .await?;
         let Some(row) = row else { return Ok(None) };
@@ -244,6 +247,15 @@ fn outcome_of(kind: BounceKind) -> &'static str {
     match kind {
         BounceKind::Complaint => "a mail was called spam",
         BounceKind::Hard | BounceKind::Soft | BounceKind::Policy => "mails came back",
+    }
+}
+
+/// How grave a report is, as `bounced` has it: what passes or is about us, what is for good, and what a person said.
+fn gravity_of(kind: BounceKind) -> i64 {
+    match kind {
+        BounceKind::Soft | BounceKind::Policy => 1,
+        BounceKind::Hard => 2,
+        BounceKind::Complaint => 3,
     }
 }
 

@@ -42,7 +42,8 @@ pub enum UnusableReceipt {
 
 /// Until when the token of a push is good that is sent now and shown until `expires_at`.
 pub fn good_until(expires_at: Timestamp, now: Timestamp) -> Timestamp {
-    (expires_at + LATE).min(now + PUSH_RECEIPT_TTL)
+    // The shorter of both first: an alert may last until the last moment there is, and nothing is later than that.
+    expires_at.min(now + (PUSH_RECEIPT_TTL - LATE)) + LATE
 }
 
 /// Whether somebody comes with such a token, be it good or not.
@@ -84,7 +85,7 @@ impl PushReceipts {
 mod tests {
     use super::*;
     use crate::{
-        domain::{AlertId, Tenant, UserId, UserKey},
+        domain::{AlertId, LAST_MOMENT, Tenant, UserId, UserKey},
         wire::answer_link::{AnswerLink, AnswerLinks, AnsweredBy},
     };
 
@@ -141,5 +142,6 @@ mod tests {
         ] {
             assert_eq!(good_until(at(expires_at), at(0)), at(expected), "{why}");
         }
+        assert_eq!(good_until(LAST_MOMENT, at(0)), at(DAY), "a push without an end");
     }
 }

@@ -28,6 +28,8 @@ pub const NDJSON: [&str; 2] = ["application/x-ndjson", "application/ndjson"];
 const ATTRIBUTE: &str = "ce-";
 /// The one that says that it is a CloudEvent.
 const SPECVERSION: &str = "ce-specversion";
+/// Those that every CloudEvent has beside it.
+const EVENT_ATTRIBUTES: [&str; 3] = ["ce-id", "ce-source", "ce-type"];
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// How a body is written.
@@ -62,6 +64,14 @@ impl Form {
                 expect_media_type(headers, &[JSON])?;
             }
             return Ok(Self::Binary);
+        }
+        // What says that it is an event, and not of which kind, would be taken for an alert without an id.
+        if EVENT_ATTRIBUTES.iter().any(|attribute| headers.contains_key(*attribute)) {
+            return Err(Problem::invalid(
+                "specversion",
+                "is missing: send the header ce-specversion: 1.0, or no header that begins with ce-"
+                    .to_owned(),
+            ));
         }
         expect_media_type(headers, &[JSON, NDJSON[0], cloudevent::STRUCTURED, cloudevent::BATCH])?;
         Ok(Self::Json)

@@ -200,6 +200,25 @@ pub enum MountShape {
     History,
 }
 
+/// What our own addresses begin with, up to the second slash: a mount there would be in the way of one, now or in a later version.
+pub const OWN_BEGINNINGS: [&str; 15] = [
+    "",
+    "v1",
+    "docs",
+    "console",
+    "operations",
+    "simulator",
+    "demo",
+    "demo.json",
+    "healthz",
+    "readyz",
+    "metrics",
+    "openapi.json",
+    "asyncapi.json",
+    "favicon.ico",
+    "push-worker.js",
+];
+
 /// Checks every mount, and that no two are one address.
 ///
 /// # Errors
@@ -221,10 +240,21 @@ impl MountConfig {
 
     fn check(&self) -> anyhow::Result<()> {
         ensure!(self.path.starts_with('/'), "path must begin with /");
+        let beginning = self.path.split('/').nth(1).unwrap_or_default();
+        ensure!(
+            !OWN_BEGINNINGS.contains(&beginning),
+            "path must not begin with /{beginning}, where Watchbell has addresses of its own: \
+             choose another beginning, such as /ws/"
+        );
         for segment in self.path.split('/').skip(1) {
             let name = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(segment);
             let is_plain = !name.contains(['{', '}']) && !name.starts_with([':', '*']);
             let is_named = !segment.starts_with('{') || !name.is_empty();
+            ensure!(
+                name.bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@{}".contains(&byte)),
+                "path must have letters, digits and - . _ ~ between its slashes: clients ask for nothing else as it is written"
+            );
             ensure!(
                 is_plain && is_named,
                 "path must have each parameter alone between slashes, as in /ws/{{id}}"

@@ -43,7 +43,7 @@ mod session;
 mod start;
 pub mod token;
 
-pub use config::{MountConfig, MountShape, SocketConfig, check_mounts};
+pub use config::{MountConfig, MountShape, OWN_BEGINNINGS, SocketConfig, check_mounts};
 pub use http::{devices::BrowserPush, routes::openapi};
 pub use metric_table::METRICS;
 pub use start::{SocketParts, Started, start};

@@ -19,6 +19,7 @@ use super::fixture::{LEASE, StoreFixture, ask};
 on_both_engines!(
     a_mailbox_that_is_not_there_gets_no_more_mail,
     a_mail_that_came_back_was_not_delivered,
+    a_graver_report_of_the_same_mail_counts,
     passing_reasons_end_an_address_after_a_while,
     what_is_about_us_or_about_another_address_ends_nothing,
     a_complaint_ends_an_address_and_the_mail_stays_delivered,
@@ -64,6 +65,39 @@ fn bounce(attempt: AttemptId, kind: BounceKind) -> Bounce {
 async fn mailbox(store: &Store) -> anyhow::Result<(AddressState, Option<String>)> {
     let found = store.reachability(&acme("ana"), at(50)).await?.reachability;
     Ok((found.addresses[Channel::Email], found.refused_because[Channel::Email].clone()))
+}
+
+async fn a_graver_report_of_the_same_mail_counts(
+    StoreFixture { store, .. }: &StoreFixture,
+) -> anyhow::Result<()> {
+    use BounceKind::{Complaint, Hard, Policy, Soft};
+    use BounceRecorded::{Counted, Nothing, Suppressed};
+    for (number, said) in [
+        &[
+            (Soft, Counted),
+            (Soft, Nothing),
+            (Policy, Nothing),
+            (Hard, Suppressed),
+            (Hard, Nothing),
+            (Soft, Nothing),
+        ][..],
+        &[(Policy, Counted), (Hard, Suppressed), (Complaint, Counted), (Complaint, Nothing), (Hard, Nothing)],
+        &[(Soft, Counted), (Complaint, Suppressed), (Hard, Nothing)],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        // Another address in between, so that this one is not refused any more.
+        with_address(store, &format!("someone-{number}@example.com")).await?;
+        with_address(store, ADDRESS).await?;
+        let mail = mailed(store, number as u128 + 1).await?;
+        for (nth, (kind, expected)) in said.iter().enumerate() {
+            let recorded = store.record_bounce(&bounce(mail, *kind), None, at(60)).await?;
+            assert_eq!(recorded, *expected, "{number}: report {nth}, {kind:?}");
+        }
+        assert_eq!(mailbox(store).await?.0, AddressState::Refused, "{number}");
+    }
+    Ok(())
 }
 
 async fn a_mailbox_that_is_not_there_gets_no_more_mail(

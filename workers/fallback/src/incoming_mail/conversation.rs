@@ -311,8 +311,11 @@ impl Conversation<'_> {
     }
 }
 
-/// `TO:<b-…@bounces.example.com> NOTIFY=NEVER` gives what is between the angle brackets, and the parameters.
+/// `TO:<b-…@bounces.example.com> NOTIFY=NEVER` gives what is between the angle brackets, and the parameters. A route before the address is
+/// passed over (RFC 5321, appendix C).
 fn path_in<'a>(rest: &'a str, word: &str) -> Option<(&'a str, &'a str)> {
     let (_, rest) = rest.split_once(':').filter(|(found, _)| found.trim().eq_ignore_ascii_case(word))?;
-    rest.trim_start().strip_prefix('<')?.split_once('>')
+    let (path, parameters) = rest.trim_start().strip_prefix('<')?.split_once('>')?;
+    let without_route = path.strip_prefix('@').and_then(|route| route.split_once(':'));
+    Some((without_route.map_or(path, |(_, address)| address), parameters))
 }

@@ -15,10 +15,10 @@ use watchbell::{
 
 use crate::channel::tidy_reason;
 
-/// How often the words may occur in a mail without which none is within another: `mail-parser` (0.11) drops messages within
-/// messages by recursion, so a mail of nothing else would end the stack. With more of them it is no report of anybody's.
-const NESTING_WORDS_MAX: usize = 200;
-/// A type that a message within another has, and one whose parts are messages without saying so (RFC 2046, section 5.1.5).
+/// How often a mail may say that a message is within it: `mail-parser` (0.11) drops messages within messages by recursion, so a mail of
+/// nothing else would end the stack. With more of them it is no report of anybody's.
+const NESTING_MAX: usize = 200;
+/// The type that a message within another has, and the one whose parts are messages without saying so (RFC 2046, section 5.1.5).
 const NESTING_WORDS: [&[u8]; 2] = [b"message", b"digest"];
 /// Lines of a status that are read.
 const LINES_MAX: usize = 500;
@@ -80,7 +80,7 @@ impl DeliveryStatus {
 
 /// Reads a mail as it stood between `DATA` and the final dot.
 pub(super) fn report_of(message: &[u8]) -> Report {
-    if nesting_words(message) > NESTING_WORDS_MAX {
+    if nestings(message) > NESTING_MAX {
         return Report::None;
     }
     let Some(mail) = MessageParser::default().parse(message) else { return Report::None };
@@ -155,7 +155,8 @@ fn field(text: &str, name: &str) -> Option<String> {
         value.push(' ');
         value.push_str(line.trim());
     }
-    Some(value)
+    // A field may begin on the line below its name.
+    Some(value.trim().to_owned())
 }
 
 /// The ticket in the mail that a complaint encloses, or whose head it encloses.
@@ -168,10 +169,22 @@ fn ticket_within(mail: &Message<'_>) -> Option<String> {
     ticket.map(|ticket| ticket.trim().to_owned()).filter(|ticket| ticket.len() <= TICKET_BYTES_MAX)
 }
 
-fn nesting_words(message: &[u8]) -> usize {
-    let occurrences =
-        |word: &[u8]| message.windows(word.len()).filter(|text| text.eq_ignore_ascii_case(word)).count();
-    NESTING_WORDS.into_iter().map(occurrences).sum()
+/// How often a type stands in a mail that puts a message into it, wherever it stands. The same words in a text are not counted, of which
+/// a log has many: `message` is a type before a slash and `digest` behind one, with blanks and comments between.
+fn nestings(message: &[u8]) -> usize {
+    let is_blank = |byte: &&u8| byte.is_ascii_whitespace();
+    let is_type = |at: usize, word: &[u8]| {
+        let (before, behind) = (&message[..at], &message[at + word.len()..]);
+        let next = behind.iter().find(|byte| !is_blank(byte));
+        let last = before.iter().rev().find(|byte| !is_blank(byte));
+        matches!(next, Some(b'/' | b'(')) && word == NESTING_WORDS[0]
+            || matches!(last, Some(b'/' | b')')) && word == NESTING_WORDS[1]
+    };
+    let of_word = |word: &'static [u8]| {
+        let found = message.windows(word.len()).enumerate();
+        found.filter(|(at, text)| text.eq_ignore_ascii_case(word) && is_type(*at, word)).count()
+    };
+    NESTING_WORDS.into_iter().map(of_word).sum()
 }
 
 #[cfg(test)]

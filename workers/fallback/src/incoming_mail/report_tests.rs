@@ -109,6 +109,17 @@ fn the_hardest_that_is_said_of_a_recipient_counts() {
     assert!(matches!(found.of("00000000"), Outcome::CameBack { kind: BounceKind::Hard, .. }), "{found:?}");
 }
 
+/// The mail that came back may tell of a log, in which the words of the types stand all over.
+#[test]
+fn a_status_that_encloses_the_words_of_its_types_is_read() {
+    let failed = "\nAction:\n\tfailed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 5.1.1 unknown\n";
+    let log = "level=error message=timeout digest=sha256 message: a digest of messages\r\n".repeat(300);
+    let mail = status(failed.trim_start())
+        .replace("Subject: Disk is full\r\n", &format!("Subject: Disk is full\r\n\r\n{log}"));
+    let Report::Status(found) = report_of(mail.as_bytes()) else { panic!("it is a status") };
+    assert!(matches!(found.of("00000000"), Outcome::CameBack { kind: BounceKind::Hard, .. }), "{found:?}");
+}
+
 #[test]
 fn what_is_no_report_says_nothing() {
     let nested = "Content-Type: message/rfc822\r\n\r\n".repeat(100_000);
@@ -117,6 +128,8 @@ fn what_is_no_report_says_nothing() {
         ("an absence", "Subject: Out of office\r\nAuto-Submitted: auto-replied\r\n\r\nStatus: 5.1.1\r\nAction: failed\r\n".into()),
         ("words of a report in its text", "Subject: failed\r\nContent-Type: text/plain\r\n\r\nAction: failed\nStatus: 5.1.1\n".into()),
         ("a mail within mails without end", nested),
+        ("the same, with blanks and comments", "Content-Type: message (x) / (y) rfc822\r\n\r\n".repeat(100_000)),
+        ("digests without end", "Content-Type: multipart/ digest; boundary=a\r\n\r\n--a\r\n\r\n".repeat(100_000)),
         ("no mail at all", "\u{0}\u{1}\u{fffd}".into()),
     ] {
         assert_eq!(report_of(mail.as_bytes()), Report::None, "{why}");

@@ -126,6 +126,11 @@ async fn only_addresses_that_we_signed_are_ours() {
         ("complaints", format!("complaints@{DOMAIN}"), "250 2.1.5"),
         ("where complaints go without being asked", format!("Abuse@{DOMAIN}"), "250 2.1.5"),
         ("postmaster", format!("Postmaster@{DOMAIN}"), "250 2.1.5"),
+        (
+            "behind a route, which is passed over",
+            format!("@relay.example,@mx.example:complaints@{DOMAIN}"),
+            "250 2.1.5",
+        ),
         ("postmaster alone", "postmaster".to_owned(), "250 2.1.5"),
         ("postmaster elsewhere", "postmaster@example.net".to_owned(), "550 5.1.2"),
         ("another name", format!("ana@{DOMAIN}"), "550 5.1.1"),

@@ -247,6 +247,15 @@ fn a_refusal_names_the_key() {
         ("[auth]\ndefault_tenant = \"\"\n", &[], "auth.default_tenant"),
         ("[auth]\nuser_claim = \"\"\n", &[], "auth.user_claim must name a claim"),
         ("[[mount]]\npath = \"ws\"\n", &[], "mount ws: path must begin with /"),
+        (
+            "[[mount]]\npath = \"/v1/inbox\"\ntopics = [\"a\"]\n",
+            &[],
+            "mount /v1/inbox: path must not begin with /v1",
+        ),
+        ("[[mount]]\npath = \"/\"\n", &[], "mount /: path must not begin with /,"),
+        ("[[mount]]\npath = \"/docs\"\n", &[], "mount /docs: path must not begin with /docs"),
+        ("[[mount]]\npath = \"/a?b=c\"\n", &[], "path must have letters, digits"),
+        ("[[mount]]\npath = \"/a b\"\n", &[], "path must have letters, digits"),
         ("[[mount]]\npath = \"/ws/{id\"\n", &[], "mount /ws/{id: path must have each parameter alone"),
         ("[[mount]]\npath = \"/ws/{a}-{b}\"\n", &[], "path must have each parameter alone"),
         ("[[mount]]\npath = \"/ws/{}\"\n", &[], "path must have each parameter alone"),
@@ -420,4 +429,18 @@ fn one_setting_is_given_in_one_way() {
     assert!(refusal("", &both).starts_with(twice));
     let alike = [("WATCHBELL__HTTP__LISTEN", "127.0.0.1:1"), ("WATCHBELL__HTTP__listen", "127.0.0.1:2")];
     assert!(refusal("", &alike).contains("differs only in capital letters"));
+}
+
+/// A mount can be at none of our addresses, nor at one that is added with its document.
+#[test]
+fn what_our_addresses_begin_with_is_ours() {
+    for document in
+        [include_str!("../../../socket/openapi.json"), include_str!("../../../ingest/openapi.json")]
+    {
+        let document: serde_json::Value = serde_json::from_str(document).unwrap();
+        for path in document["paths"].as_object().unwrap().keys() {
+            let beginning = path.split('/').nth(1).unwrap_or_default();
+            assert!(watchbell_socket::OWN_BEGINNINGS.contains(&beginning), "{path}");
+        }
+    }
 }

@@ -359,6 +359,12 @@ async fn a_cloudevent_in_binary_mode_is_an_alert() {
     for (why, headers, status, begins) in [
         ("no id", replaced("ce-id", ""), 422, "id: is missing"),
         ("another version", replaced("ce-specversion", "0.3"), 422, "specversion: must be 1.0"),
+        (
+            "no version",
+            headers.iter().filter(|(name, _)| *name != "ce-specversion").copied().collect(),
+            422,
+            "specversion: is missing",
+        ),
         ("not JSON", replaced("content-type", "text/xml"), 415, "Send the body with"),
         (
             "another tenant",

@@ -12,7 +12,7 @@ use watchbell::{
         snooze::until_of,
     },
     store::{AppliedReceipt, ShownContent},
-    wire::{content::actions_in, frame::ReceiptFrame},
+    wire::{content::actions_in, frame::ReceiptFrame, time::time_of},
 };
 
 /// Receipts that wait to be written at the most; a session that sends more waits.
@@ -135,9 +135,9 @@ pub(crate) fn receipt_of(
     let action = action_of(state, frame.action).map_err(|problem| ("action", problem))?;
     let until = frame
         .until
-        .map(|until| until.parse::<Timestamp>())
+        .map(|until| time_of(&until))
         .transpose()
-        .map_err(|_| ("until", "must be an RFC 3339 time such as 2026-11-21T12:00:00Z".to_owned()))?;
+        .map_err(|problem| ("until", problem.to_string()))?;
     let receipt = Receipt {
         user: user.clone(),
         alerts: alerts.map_err(|error| ("alerts", error.to_string()))?,
