@@ -40,7 +40,7 @@ export CHROMIUM_BIN
 target=${CARGO_TARGET_DIR:-$PWD/../target}
 export WATCHBELL_BIN=${WATCHBELL_BIN:-$target/debug/watchbell} WATCHBELL_FLEET_BIN="$target/debug/examples/browser"
 part 'browser, embedded' npm run --silent browser
-part 'pictures' npm run --silent shots -- --check open dark phone rtl
+part 'pictures' npm run --silent shots -- --check
 part 'examples of frameworks' examples/run
 [ "${1-}" = services ] || exit 0
 (cd .. && cargo build --quiet --locked -p watchbell-tests --example browser)

@@ -10,33 +10,14 @@ import { chromium } from "playwright-core";
 import { servePage } from "./made-up.mjs";
 import { root } from "./packages.mjs";
 import { BLOCK_PX, SHARE_MAX, difference, madeSmall } from "./pictures.mjs";
+import { SHOTS } from "./states.mjs";
 
 const QUALITY = 60;
+/** Pictures that are taken at once: most of the time is waiting for a page to come to rest. */
+const AT_ONCE = 3;
 const KEPT = join(root, "shots");
 const isCheck = process.argv[2] === "--check";
 const [dir = KEPT, ...only] = isCheck ? [join(root, "../target/shots"), ...process.argv.slice(3)] : process.argv.slice(2);
-
-/** Name, size of the window, and what the page is asked to show (browser/page/made-up.ts). */
-const SHOTS = [
-  ["open", 900, 700, "open"],
-  ["dark", 900, 700, "open&theme=dark"],
-  ["phone", 390, 780, "open"],
-  ["rtl", 900, 700, "open&lang=ar"],
-  ["left", 900, 700, "open&bell=left"],
-  ["bottom", 900, 500, "open&bell=bottom"],
-  ["german", 900, 700, "open&lang=de"],
-  ["toasts", 900, 700, "toasts"],
-  ["toasts-phone", 390, 780, "toasts&theme=dark"],
-  ["found", 900, 700, "find&theme=dark"],
-  ["chosen", 900, 700, "select"],
-  ["settings", 900, 900, "settings"],
-  ["settings-phone-dark", 390, 780, "settings&theme=dark"],
-  ["help", 900, 600, "help"],
-  ["contrast", 900, 700, "open&contrast"],
-  ...["signed-out", "origin", "refused", "gave-up", "offline", "unreachable", "blocked"].map((reason) => [`at-${reason}`, 520, 330, `open&few&reason=${reason}`]),
-  ["at-loading", 520, 330, "open&none&loading"],
-  ["at-empty", 520, 330, "open&none"],
-];
 
 const unknown = only.filter((name) => !SHOTS.some(([known]) => known === name));
 if (unknown.length) throw new Error(`there is no picture ${unknown.join(", ")}: ${SHOTS.map(([name]) => name).join(", ")}`);
@@ -68,16 +49,19 @@ async function isAsKept(name, base64, reader) {
 try {
   const reader = isCheck ? await browser.newPage() : null;
   const others = [];
-  for (const shot of SHOTS) {
-    const [name] = shot;
-    if (only.length && !only.includes(name)) continue;
-    const data = await take(shot);
-    if (reader && (await isAsKept(name, data, reader))) continue;
-    if (reader) others.push(name);
-    await mkdir(dir, { recursive: true });
-    await writeFile(join(dir, `${name}.webp`), Buffer.from(data, "base64"));
-    console.log(`${name}.webp: ${Math.round(data.length * 0.75)} bytes`);
-  }
+  const waiting = SHOTS.filter(([name]) => !only.length || only.includes(name));
+  const lane = async () => {
+    for (let shot = waiting.shift(); shot; shot = waiting.shift()) {
+      const [name] = shot;
+      const data = await take(shot);
+      if (reader && (await isAsKept(name, data, reader))) continue;
+      if (reader) others.push(name);
+      await mkdir(dir, { recursive: true });
+      await writeFile(join(dir, `${name}.webp`), Buffer.from(data, "base64"));
+      console.log(`${name}.webp: ${Math.round(data.length * 0.75)} bytes`);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, lane));
   if (others.length) {
     console.error(`${others.join(", ")}: not as in web/shots. Look at target/shots; where that is as it should be, run \`npm run shots\` and commit it`);
     process.exitCode = 1;

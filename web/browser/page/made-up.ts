@@ -1,7 +1,7 @@
 /** A page with the inbox over a session that is made up, in the state that its address asks for: for pictures, and for tests of 10,000 alerts. */
 import type { Snapshot } from "@watchbell/client";
 import { registerLanguage } from "@watchbell/inbox";
-import { PageSession, aRow, manyAlerts, someAlerts } from "./session.ts";
+import { PageSession, aRow, alertsToTakeOn, manyAlerts, someAlerts } from "./session.ts";
 
 declare global {
   interface Window {
@@ -32,7 +32,7 @@ inbox.setAttribute("push-worker", "/push-worker.js");
 main.append(inbox);
 document.body.append(main);
 
-const alerts = someAlerts(rtl);
+const alerts = asked.has("take") ? alertsToTakeOn() : someAlerts(rtl);
 const count = Number(asked.get("count"));
 const session = new PageSession(asked.has("none") ? [] : asked.has("few") ? alerts.slice(3, 4) : count ? manyAlerts(count) : alerts);
 window.session = session;

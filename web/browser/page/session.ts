@@ -121,3 +121,15 @@ export function someAlerts(isArabic = false): ShownRow[] {
     aRow(9, { title: "Disk of db-2 is at 81 %", severity: "warning", source: "disks", status: "acknowledged" }, "read"),
   ];
 }
+
+/** Alerts that one of several people takes on: still to be taken, taken by this person, by another, and by one who is gone. */
+export function alertsToTakeOn(): ShownRow[] {
+  const asked = (nth: number, title: string, acknowledgement: object, state: Row["state"] = "new") =>
+    aRow(nth, { title, severity: "critical", source: "checkout", acknowledgement } as ShownRow["alert"], state);
+  return [
+    asked(1, "Checkout answers 503 in Frankfurt", {}),
+    asked(2, "Checkout answers 503 in Dublin", { by: "ana" }, "read"),
+    asked(3, "The queue of orders is long", { by: "ben" }, "read"),
+    asked(4, "A balancer is gone", { by: "~erased" }, "read"),
+  ];
+}

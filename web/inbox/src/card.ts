@@ -38,7 +38,9 @@ export function card(row: ShownRow, kind: "alert" | "toast", view: CardView): HT
   const look = `alert ${alert.severity} ${isUnread(state) ? "unread" : "quiet"} ${view.expanded.has(alert.id) ? "whole" : ""}`;
   const made = el(kind === "alert" ? "li" : "div", { class: look, part: `${kind} ${alert.severity}`, "data-state": state });
   if (selected && kind === "alert") {
-    made.append(el("input", { type: "checkbox", class: "choose", "data-do": "select", "data-id": alert.id, checked: selected.has(alert.id), "aria-label": fill(words.selectOne, { title: alert.title }) }));
+    const box = el("input", { type: "checkbox", "data-do": "select", "data-id": alert.id, checked: selected.has(alert.id), "aria-label": fill(words.selectOne, { title: alert.title }) });
+    // A thumb needs more room than the box takes.
+    made.append(el("label", { class: "choose" }, box));
   }
   const image = imageAddress(alert);
   const own = kind === "alert" ? view.own(row) : null;

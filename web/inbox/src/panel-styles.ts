@@ -6,7 +6,7 @@ h2 { font-size: 1rem; }
 .count { padding: 0 .5rem; border-radius: 1rem; background: var(--bad); color: var(--on); font-size: .78rem; font-weight: 700; }
 .end { margin-inline-start: auto; display: flex; }
 .tabs { display: flex; gap: .25rem; padding-bottom: .5rem; }
-.tab { border-color: transparent; background: none; color: var(--quiet); min-height: var(--target); }
+.tab { border-color: transparent; background: none; color: var(--quiet); min-height: var(--target); min-width: var(--target); }
 .tab[aria-pressed="true"] { color: var(--accent); border-color: var(--accent); font-weight: 600; }
 .note { color: var(--quiet); font-size: .8rem; padding-bottom: .4rem; }
 .note:empty { display: none; }

@@ -106,10 +106,10 @@ export class PreferencesScreen {
     const channels = shownChannels(now, this.#isAll);
     const box = (category: string | null, channel: Channel) => {
       const name = fill(words.by, { category: category ?? words.everything, channel: words[`by-${channel}`] });
-      return el("td", {}, el("input", {
+      return el("td", {}, el("label", { class: "cell" }, el("input", {
         type: "checkbox", "data-name": `${category ?? ""}/${channel}`, "aria-label": name, checked: isWanted(now, category, channel),
         onchange: ({ target }) => void this.#save((now) => choose(now, category, channel, (target as HTMLInputElement).checked)),
-      }));
+      })));
     };
     const line = (category: string | null) => el("tr", {}, el("th", { scope: "row", dir: "auto" }, category ?? words.everything), ...channels.map((channel) => box(category, channel)));
     const table = el("table", {}, el("thead", {}, el("tr", {}, el("td"), ...channels.map((channel) => el("th", { scope: "col" }, words[`by-${channel}`])))), el("tbody", {}, ...[...this.#categories(), null].map(line)));

@@ -23,5 +23,11 @@ fieldset { border: 1px solid var(--line); border-radius: .5rem; padding: .4rem .
 small { display: block; color: var(--quiet); }
 .keys { display: grid; grid-template-columns: auto 1fr; gap: .3rem .8rem; }
 kbd { font: inherit; padding: 0 .4rem; border: 1px solid var(--line); border-radius: .3rem; background: var(--card); }
-.choose { margin-top: .2rem; }
+.choose { display: grid; place-items: start center; margin-top: .2rem; flex: none; }
+.screen .cell { justify-content: center; }
+@media (pointer: coarse) {
+  .choose { width: 44px; height: 44px; margin: 0; place-items: center; }
+  .screen label { min-height: 44px; }
+  .screen .day { min-width: 44px; }
+}
 `;

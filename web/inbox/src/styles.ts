@@ -85,7 +85,7 @@ svg { width: 1.15rem; height: 1.15rem; fill: none; stroke: currentColor; stroke-
 .toasts > .alert { background: var(--panel); box-shadow: 0 6px 24px #0005; }
 .rest { justify-self: end; min-height: var(--target); border-radius: 1rem; }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-@media (pointer: coarse) { :host { --target: 44px; } .choose { width: 1.6rem; height: 1.6rem; } .title, .more { min-height: 44px; } }
+@media (pointer: coarse) { :host { --target: 44px; } .title, .more { min-height: 44px; } }
 @media (max-width: 30rem) {
   :host(:not([inline])) .panel, :host(:not([inline])) .panel.measured { position-area: none; inset: auto 0 0; width: auto; max-height: 85dvh; min-height: min(16rem, 60dvh); margin: 0; padding-bottom: max(.8rem, env(safe-area-inset-bottom)); border-radius: .9rem .9rem 0 0; }
 }
